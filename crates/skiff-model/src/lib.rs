@@ -2,4 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod capability;
+pub mod digest;
+pub mod duration;
+pub mod image;
 pub mod oci;
+pub mod platform;
+pub mod reference;
+pub mod shortform;
+pub mod signal;
+pub mod size;

@@ -1,0 +1,1 @@
+//! OCI and Docker image documents (manifest, index, config) as plain data.

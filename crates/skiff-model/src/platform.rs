@@ -1,0 +1,1 @@
+//! OS, architecture and variant.

@@ -1,0 +1,1 @@
+//! Image references, normalised as Docker does.

@@ -1,0 +1,1 @@
+//! Short forms of the command line (mounts, ports, ulimits, devices).

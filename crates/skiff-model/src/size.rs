@@ -1,0 +1,1 @@
+//! Byte sizes as Docker's users write and read them.
