@@ -1,2 +1,16 @@
-//! See ARCHITECTURE.md.
+//! The OCI runtime: turns a [`launch::Launch`] into a running container.
+//!
+//! The way is always plan, then apply. [`plan`] is pure: specification and facts about the host
+//! in, an ordered list of operations with every string ready out. [`apply`] carries them out in
+//! the cloned child, by file descriptor. [`container`] is the parent's half: control group, clone,
+//! hooks, the report of success or of the exact step that failed.
+//!
+//! Callers must be single-threaded: the child is a plain clone that runs ordinary code until it
+//! executes the program. Nothing here knows of images, of networks or of the daemon.
+
+pub mod cgroup;
+pub mod container;
 pub mod launch;
+pub mod seccomp;
+
+pub use container::{Container, Gate, Joined, Stdio, launch};
