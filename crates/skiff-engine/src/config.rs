@@ -1,0 +1,87 @@
+//! What the daemon tells the engine once, at start: places on disk and the host-wide defaults.
+//!
+//! Plain data; reading flags and `daemon.json` is the daemon's work.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use skiff_runtime::launch::CgroupDriver;
+
+/// Settings of an engine.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Durable data (`/var/lib/skiff`).
+    pub data_root: PathBuf,
+    /// State that ends with the boot (`/run/skiff`).
+    pub exec_root: PathBuf,
+    /// The executable that is started with the one argument `keeper` when no keeper answers.
+    /// A copy of it is what ends up running, see ARCHITECTURE.md "Processes".
+    pub executable: PathBuf,
+    pub cgroup_driver: CgroupDriver,
+    /// Parent of containers' control groups; empty is the driver's default (`/skiff`,
+    /// `system.slice`).
+    pub cgroup_parent: String,
+    /// `json-file`, `local`, `none`.
+    pub log_driver: String,
+    pub log_opts: BTreeMap<String, String>,
+    /// Bytes of `/dev/shm` when the request names none.
+    pub default_shm_size: i64,
+    /// Limits every container gets unless it sets its own: name, soft, hard.
+    pub default_ulimits: Vec<(String, i64, i64)>,
+    /// `private` or `host`; empty lets the kernel's cgroup version decide, as Docker does.
+    pub default_cgroupns_mode: String,
+    /// `private` or `shareable`; empty is `private`.
+    pub default_ipc_mode: String,
+    /// Path of a seccomp profile in Docker's JSON, `unconfined`, or empty for the built-in one.
+    pub seccomp_profile: String,
+    /// Set `no_new_privs` for every container that does not say otherwise.
+    pub no_new_privileges: bool,
+    /// Run an init in every container that does not say otherwise.
+    pub init: bool,
+    /// Name servers, search domains and options for containers that name none.
+    pub dns: Vec<String>,
+    pub dns_search: Vec<String>,
+    pub dns_options: Vec<String>,
+    /// Labels of the daemon, shown by `info`.
+    pub labels: Vec<String>,
+    /// Seconds between asking a container to stop and killing it, unless it says otherwise.
+    pub stop_timeout_s: i64,
+    /// Names that `HostConfig.Runtime` may have besides ours.
+    pub runtimes: Vec<String>,
+    pub default_runtime: String,
+    pub debug: bool,
+}
+
+impl EngineConfig {
+    /// The defaults, for these two directories and this executable.
+    pub fn new(
+        data_root: impl Into<PathBuf>,
+        exec_root: impl Into<PathBuf>,
+        executable: impl Into<PathBuf>,
+    ) -> EngineConfig {
+        EngineConfig {
+            data_root: data_root.into(),
+            exec_root: exec_root.into(),
+            executable: executable.into(),
+            cgroup_driver: CgroupDriver::Cgroupfs,
+            cgroup_parent: String::new(),
+            log_driver: "json-file".to_owned(),
+            log_opts: BTreeMap::new(),
+            default_shm_size: 64 << 20,
+            default_ulimits: Vec::new(),
+            default_cgroupns_mode: String::new(),
+            default_ipc_mode: String::new(),
+            seccomp_profile: String::new(),
+            no_new_privileges: false,
+            init: false,
+            dns: Vec::new(),
+            dns_search: Vec::new(),
+            dns_options: Vec::new(),
+            labels: Vec::new(),
+            stop_timeout_s: 10,
+            runtimes: Vec::new(),
+            default_runtime: "skiff".to_owned(),
+            debug: false,
+        }
+    }
+}
