@@ -1,1 +1,4 @@
 //! See ARCHITECTURE.md.
+pub mod fork;
+pub mod pages;
+pub mod signals;
