@@ -41,6 +41,7 @@ pub(crate) struct Core {
     pub(crate) containers: container::registry::Registry,
     pub(crate) execs: exec::table::Table,
     pub(crate) volumes: volume::VolumeTable,
+    pub(crate) log_watcher: logs::Watcher,
     /// Held for its lock on the data root.
     _lock: std::fs::File,
 }

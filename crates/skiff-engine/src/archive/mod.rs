@@ -1,0 +1,100 @@
+//! A container's files seen from outside: `docker diff`, `docker export`, `docker cp`, sizes.
+//!
+//! What is looked at is untrusted and may change under us, so a path given by a client or found in
+//! an archive is resolved once, with `openat2` below a root descriptor, and used as a descriptor
+//! from then on.
+
+mod changes;
+mod copy;
+mod export;
+mod root;
+mod size;
+
+use std::io::{Read, Write};
+
+use skiff_api::{ContainerPathStat, FilesystemChange};
+
+use crate::Result;
+use crate::container::Containers;
+
+/// How `archive_put` treats what is there, and owners.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PutOptions {
+    /// A directory is not replaced by a file, nor the other way round.
+    pub no_overwrite_dir_non_dir: bool,
+    /// Keep the archive's owners; otherwise they are kept too (Docker's default is the archive's
+    /// ids), but names are not looked up.
+    pub copy_uid_gid: bool,
+}
+
+/// Sizes of a container's layers in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ContainerSize {
+    /// The writable layer.
+    pub rw: i64,
+    /// All of it.
+    pub root_fs: i64,
+}
+
+/// A path that was found, and its archive not yet written.
+pub struct ArchiveGet(copy::Source);
+
+impl ArchiveGet {
+    /// What was found: the value of the header `X-Docker-Container-Path-Stat`.
+    pub fn stat(&self) -> &ContainerPathStat {
+        self.0.stat()
+    }
+
+    /// Writes it as a tar archive whose first entry has the path's last name. Blocks.
+    pub fn write(self, archive: &mut dyn Write) -> Result<()> {
+        self.0.write(archive)
+    }
+}
+
+impl Containers {
+    /// What the container changed in its image's files. Blocks.
+    pub fn changes(&self, name: &str) -> Result<Vec<FilesystemChange>> {
+        changes::changes(&self.0, name)
+    }
+
+    /// Prepares writing a container's whole file system; fails before the first byte is written.
+    pub fn export(&self, name: &str) -> Result<Export> {
+        export::open(&self.0, name).map(Export)
+    }
+
+    /// Sizes of a container's layers. Blocks.
+    pub fn size(&self, name: &str) -> Result<ContainerSize> {
+        size::of_container(&self.0, name)
+    }
+
+    /// Finds a path in a container. Blocks.
+    pub fn archive_stat(&self, name: &str, path: &str) -> Result<ContainerPathStat> {
+        copy::stat(&self.0, name, path)
+    }
+
+    /// Finds a path in a container, to be written as an archive. Blocks.
+    pub fn archive_get(&self, name: &str, path: &str) -> Result<ArchiveGet> {
+        copy::get(&self.0, name, path).map(ArchiveGet)
+    }
+
+    /// Extracts a tar archive (plain, gzip or zstd) in a directory of a container. Blocks.
+    pub fn archive_put(
+        &self,
+        name: &str,
+        path: &str,
+        archive: &mut dyn Read,
+        options: PutOptions,
+    ) -> Result<()> {
+        copy::put(&self.0, name, path, archive, options)
+    }
+}
+
+/// A container's file system, ready to be written.
+pub struct Export(export::Open);
+
+impl Export {
+    /// Writes it as a tar archive. Blocks.
+    pub fn write(self, archive: &mut dyn Write) -> Result<()> {
+        self.0.write(archive)
+    }
+}
