@@ -12,7 +12,7 @@ mod size;
 
 use std::io::{Read, Write};
 
-use skiff_api::{ContainerPathStat, FilesystemChange};
+use skiff_api::{ChangeItem, PathStat};
 
 use crate::Result;
 use crate::container::Containers;
@@ -41,7 +41,7 @@ pub struct ArchiveGet(copy::Source);
 
 impl ArchiveGet {
     /// What was found: the value of the header `X-Docker-Container-Path-Stat`.
-    pub fn stat(&self) -> &ContainerPathStat {
+    pub fn stat(&self) -> &PathStat {
         self.0.stat()
     }
 
@@ -53,7 +53,7 @@ impl ArchiveGet {
 
 impl Containers {
     /// What the container changed in its image's files. Blocks.
-    pub fn changes(&self, name: &str) -> Result<Vec<FilesystemChange>> {
+    pub fn changes(&self, name: &str) -> Result<Vec<ChangeItem>> {
         changes::changes(&self.0, name)
     }
 
@@ -68,7 +68,7 @@ impl Containers {
     }
 
     /// Finds a path in a container. Blocks.
-    pub fn archive_stat(&self, name: &str, path: &str) -> Result<ContainerPathStat> {
+    pub fn archive_stat(&self, name: &str, path: &str) -> Result<PathStat> {
         copy::stat(&self.0, name, path)
     }
 

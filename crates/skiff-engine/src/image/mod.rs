@@ -34,8 +34,8 @@ use std::sync::Arc;
 
 use skiff_api::filters::Filters;
 use skiff_api::{
-    ContainerConfig, ImageDeleteItem, ImageHistoryItem, ImageInspect, ImageSummary,
-    ImagesPruneResponse, JsonMessage,
+    Config, HistoryItem, ImageDeleteItem, ImageInspect, ImageSummary, ImagesPruneReport,
+    ProgressMessage,
 };
 
 use crate::error::{Error, Result};
@@ -99,11 +99,11 @@ pub struct CommitRequest {
     /// Dockerfile instructions applied to the config.
     pub changes: Vec<String>,
     /// Config to use instead of the container's own; what it leaves empty is the container's.
-    pub config: Option<ContainerConfig>,
+    pub config: Option<Config>,
 }
 
 /// Takes the progress of a long operation, message by message.
-pub type Progress<'a> = &'a mut dyn FnMut(JsonMessage);
+pub type Progress<'a> = &'a mut dyn FnMut(ProgressMessage);
 
 impl Images {
     /// Lists images, the newest first.
@@ -117,7 +117,7 @@ impl Images {
     }
 
     /// How an image was made, the last step first.
-    pub fn history(&self, name: &str, platform: Option<&str>) -> Result<Vec<ImageHistoryItem>> {
+    pub fn history(&self, name: &str, platform: Option<&str>) -> Result<Vec<HistoryItem>> {
         history::history(&self.0, name, platform)
     }
 
@@ -133,7 +133,7 @@ impl Images {
 
     /// Removes images no container uses: untagged ones, with the filter `dangling=false` all;
     /// further filters are `until`, `label`, `label!`.
-    pub fn prune(&self, filters: &Filters) -> Result<ImagesPruneResponse> {
+    pub fn prune(&self, filters: &Filters) -> Result<ImagesPruneReport> {
         prune::prune(&self.0, filters)
     }
 

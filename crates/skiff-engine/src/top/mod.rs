@@ -4,7 +4,7 @@ mod args;
 mod columns;
 mod process;
 
-use skiff_api::ContainerTopResponse;
+use skiff_api::TopResponse;
 
 use crate::Result;
 use crate::container::Containers;
@@ -12,7 +12,7 @@ use crate::container::Containers;
 impl Containers {
     /// Lists the processes of a running container; `ps_args` as for `ps` (`-ef` when empty; forms
     /// that are supported are `-ef`, `aux`, `-o …` and their kin).
-    pub fn top(&self, name: &str, ps_args: &str) -> Result<ContainerTopResponse> {
+    pub fn top(&self, name: &str, ps_args: &str) -> Result<TopResponse> {
         process::top(&self.0, name, ps_args)
     }
 }

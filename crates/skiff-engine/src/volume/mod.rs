@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use skiff_api::filters::Filters;
-use skiff_api::{Volume, VolumeCreateRequest, VolumeListResponse, VolumesPruneResponse};
+use skiff_api::{Volume, VolumeCreateRequest, VolumeListResponse, VolumesPruneReport};
 
 use crate::error::Result;
 
@@ -55,7 +55,7 @@ impl Volumes {
 
     /// Removes volumes that no container uses: anonymous ones, with the filter `all=true` also
     /// named ones; further filters are `label`, `label!`.
-    pub fn prune(&self, filters: &Filters) -> Result<VolumesPruneResponse> {
+    pub fn prune(&self, filters: &Filters) -> Result<VolumesPruneReport> {
         prune::prune(&self.0, filters)
     }
 }
