@@ -1,0 +1,3 @@
+//! Tests of the wire types as other crates see them.
+
+mod shapes;
