@@ -1,0 +1,161 @@
+//! Attributes of a process that `rustix` has no call for.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use crate::{check, check_long};
+
+/// Sets a resource limit of a process (0 is the caller) by its number.
+///
+/// [prlimit(2)](https://man7.org/linux/man-pages/man2/prlimit.2.html)
+pub fn set_rlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: the kernel reads `limit`; a null old value is allowed.
+    check(unsafe { libc::prlimit64(pid, resource, &raw const limit, std::ptr::null_mut()) })
+        .map(drop)
+}
+
+/// Number of a limit named as in `RLIMIT_NOFILE`.
+pub fn rlimit_number(name: &str) -> Option<u32> {
+    Some(match name {
+        "RLIMIT_CPU" => libc::RLIMIT_CPU,
+        "RLIMIT_FSIZE" => libc::RLIMIT_FSIZE,
+        "RLIMIT_DATA" => libc::RLIMIT_DATA,
+        "RLIMIT_STACK" => libc::RLIMIT_STACK,
+        "RLIMIT_CORE" => libc::RLIMIT_CORE,
+        "RLIMIT_RSS" => libc::RLIMIT_RSS,
+        "RLIMIT_NPROC" => libc::RLIMIT_NPROC,
+        "RLIMIT_NOFILE" => libc::RLIMIT_NOFILE,
+        "RLIMIT_MEMLOCK" => libc::RLIMIT_MEMLOCK,
+        "RLIMIT_AS" => libc::RLIMIT_AS,
+        "RLIMIT_LOCKS" => libc::RLIMIT_LOCKS,
+        "RLIMIT_SIGPENDING" => libc::RLIMIT_SIGPENDING,
+        "RLIMIT_MSGQUEUE" => libc::RLIMIT_MSGQUEUE,
+        "RLIMIT_NICE" => libc::RLIMIT_NICE,
+        "RLIMIT_RTPRIO" => libc::RLIMIT_RTPRIO,
+        "RLIMIT_RTTIME" => libc::RLIMIT_RTTIME,
+        _ => return None,
+    })
+}
+
+/// Sets the I/O scheduling class (1 to 3) and level of the caller.
+///
+/// [ioprio_set(2)](https://man7.org/linux/man-pages/man2/ioprio_set.2.html)
+pub fn set_io_priority(class: u8, level: u16) -> io::Result<()> {
+    const WHO_PROCESS: libc::c_int = 1;
+    const CLASS_SHIFT: libc::c_int = 13;
+    let value = (libc::c_int::from(class) << CLASS_SHIFT) | libc::c_int::from(level);
+    // SAFETY: takes numbers only.
+    check_long(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, value) }).map(drop)
+}
+
+/// `struct sched_attr` of the first version.
+#[repr(C)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Scheduler {
+    size: u32,
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
+/// Sets the scheduler of the caller.
+///
+/// [sched_setattr(2)](https://man7.org/linux/man-pages/man2/sched_setattr.2.html)
+pub fn set_scheduler(scheduler: &Scheduler) -> io::Result<()> {
+    let attr = Scheduler { size: size_of::<Scheduler>() as u32, ..*scheduler };
+    // SAFETY: the kernel reads `attr`, which states its own size.
+    check_long(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) }).map(drop)
+}
+
+/// Sets the execution domain of the caller.
+///
+/// [personality(2)](https://man7.org/linux/man-pages/man2/personality.2.html)
+pub fn set_personality(domain: u32) -> io::Result<()> {
+    // SAFETY: takes a number only.
+    check(unsafe { libc::personality(libc::c_ulong::from(domain)) }).map(drop)
+}
+
+/// Makes the caller the one that inherits its orphaned descendants.
+pub fn become_subreaper() -> io::Result<()> {
+    // SAFETY: PR_SET_CHILD_SUBREAPER takes a number only.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
+}
+
+/// Sends a signal, real-time ones included, to the process a pidfd names.
+///
+/// [pidfd_send_signal(2)](https://man7.org/linux/man-pages/man2/pidfd_send_signal.2.html)
+pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let (info, flags) = (std::ptr::null::<libc::siginfo_t>(), 0);
+    // SAFETY: a null siginfo means the same as kill(2).
+    check_long(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info, flags)
+    })
+    .map(drop)
+}
+
+/// Sends a signal by number. For pids that cannot be reused meanwhile: unreaped children of the
+/// caller and, as -1, everything the caller may signal.
+pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Exit status.
+    Code(i32),
+    /// Number of the signal that killed it.
+    Signal(i32),
+}
+
+impl Exit {
+    /// The status a shell would show: the code, or 128 and the signal.
+    pub fn shell_code(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
+}
+
+/// Waits for the child a pidfd names and reaps it. `None` if it still runs and `block` is false.
+///
+/// [waitid(2)](https://man7.org/linux/man-pages/man2/waitid.2.html)
+pub fn wait(pidfd: BorrowedFd<'_>, block: bool) -> io::Result<Option<Exit>> {
+    let id = pidfd.as_raw_fd() as libc::id_t;
+    Ok(waitid(libc::P_PIDFD, id, block)?.map(|(_, exit)| exit))
+}
+
+/// Reaps any child that has ended; waits for one if `block` is set. An error of `ECHILD` means
+/// that there is none.
+pub fn wait_any(block: bool) -> io::Result<Option<(i32, Exit)>> {
+    waitid(libc::P_ALL, 0, block)
+}
+
+fn waitid(kind: libc::idtype_t, id: libc::id_t, block: bool) -> io::Result<Option<(i32, Exit)>> {
+    let options = libc::WEXITED | if block { 0 } else { libc::WNOHANG };
+    loop {
+        // SAFETY: `siginfo_t` is plain data for which all zeros is a value.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel writes `info`, which lives through the call.
+        match check(unsafe { libc::waitid(kind, id, &raw mut info, options) }) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+            Ok(_) => {
+                // SAFETY: after waitid the union holds the SIGCHLD fields, or zeros.
+                let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+                let exit = match info.si_code {
+                    libc::CLD_EXITED => Exit::Code(status),
+                    _ => Exit::Signal(status),
+                };
+                return Ok((pid != 0).then_some((pid, exit)));
+            }
+        }
+    }
+}
