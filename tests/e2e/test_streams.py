@@ -4,11 +4,12 @@ import os
 import pty
 import re
 import select
+import termios
 import time
 
 import pytest
 
-from conftest import poll
+from conftest import REFERENCE, poll
 
 
 class Terminal:
@@ -16,6 +17,7 @@ class Terminal:
 
     def __init__(self, cli, *args):
         self.master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (33, 101))
         self.process = cli.spawn(*args, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
         os.close(slave)
         self.seen = ""
@@ -51,7 +53,7 @@ def test_terminal_size_is_passed_on(cli):
     t = Terminal(cli, "run", "--rm", "-it", "--network", "none", "busybox", "sh")
     t.expect("/ # ")
     t.type("stty size\r")
-    t.expect(r"\d+ \d+")
+    t.expect("33 101")
     t.type("exit\r")
     assert t.end() == 0
 
@@ -76,6 +78,7 @@ def test_own_detach_keys(cli):
     assert cli.status("c1") == "running"
 
 
+@pytest.mark.skipif(bool(REFERENCE), reason="Docker 20.10 loses the output of a container that ends at once")
 def test_attach_sees_output_and_gives_the_exit_code(cli):
     cli.run("-d", "-i", "--name", "c1", "busybox", "sh", "-c", "read x; echo got $x; exit 4")
     done = cli("attach", "c1", input="line\n", code=4)
@@ -148,7 +151,7 @@ def test_exec_with_a_terminal(cli):
     [("nope", 127, "executable file not found in $PATH"), ("/nope", 127, "no such file or directory"), ("/etc/passwd", 126, "permission denied")],
 )
 def test_exec_of_what_cannot_be(cli, program, code, says):
-    done = cli("exec", cli.sleeper(), program, code=code)
+    done = cli("exec", cli.sleeper(), program, code=126 if REFERENCE else code)  # 126 until Docker 23
     assert says in done.stderr + done.stdout
 
 
