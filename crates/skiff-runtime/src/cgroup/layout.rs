@@ -131,7 +131,8 @@ impl Layout {
             }
             let controllers: Vec<Controller> =
                 mount.options.split(',').filter_map(Controller::from_name).collect();
-            let known = |c: &Controller| layout.hierarchies.iter().any(|h| h.controllers.contains(c));
+            let known =
+                |c: &Controller| layout.hierarchies.iter().any(|h| h.controllers.contains(c));
             // A second mount of a hierarchy (a container's, say) is the same tree once more.
             if let Some(first) = controllers.first().filter(|c| !known(c)) {
                 let own = below_mount(&mount, own_path(own_cgroups, Some(*first)));

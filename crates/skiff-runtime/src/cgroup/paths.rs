@@ -1,0 +1,73 @@
+//! From `linux.cgroupsPath` to directories.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::error::{CgroupError, Result};
+use super::layout::{Layout, LayoutMode};
+use super::{CgroupConfig, CgroupPaths, ControllerDir};
+
+/// Resolves the path of a group that we make ourselves.
+pub(super) fn resolve(layout: &Layout, config: &CgroupConfig) -> Result<CgroupPaths> {
+    let requested = if config.path.is_empty() { &config.id } else { &config.path };
+    let (absolute, inside) = clean(requested)?;
+    Ok(in_hierarchies(layout, absolute, &inside))
+}
+
+/// Places a path, cleaned before, in every hierarchy.
+pub(super) fn in_hierarchies(layout: &Layout, absolute: bool, inside: &Path) -> CgroupPaths {
+    if let (LayoutMode::Unified, Some(root)) = (layout.mode, &layout.unified) {
+        let own = layout.unified_own.as_ref().unwrap_or(root);
+        let base = if absolute { root } else { own };
+        return CgroupPaths { unified: Some(base.join(inside)), ..CgroupPaths::default() };
+    }
+    let v1 = layout
+        .hierarchies
+        .iter()
+        .map(|hierarchy| {
+            let base = if absolute { &hierarchy.mount_point } else { &hierarchy.own };
+            ControllerDir { controllers: hierarchy.controllers.clone(), dir: base.join(inside) }
+        })
+        .collect();
+    CgroupPaths { v1, ..CgroupPaths::default() }
+}
+
+/// Splits a path into whether it is absolute and its normal components. A path that leaves its
+/// base, or is the base, is refused: removing the container would remove what is not its own.
+fn clean(requested: &str) -> Result<(bool, PathBuf)> {
+    let invalid = |reason| CgroupError::InvalidPath { path: requested.to_owned(), reason };
+    if requested.contains(['\0', '\n']) {
+        return Err(invalid("contains a control character"));
+    }
+    let mut inside = PathBuf::new();
+    let mut absolute = false;
+    for component in Path::new(requested).components() {
+        match component {
+            Component::RootDir => absolute = true,
+            Component::CurDir => {}
+            Component::Normal(name) => inside.push(name),
+            Component::ParentDir | Component::Prefix(_) => {
+                return Err(invalid("must not contain \"..\""));
+            }
+        }
+    }
+    if inside.as_os_str().is_empty() {
+        return Err(invalid("names the root"));
+    }
+    Ok((absolute, inside))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned_and_may_not_leave_their_base() {
+        let ok = |path: &str| clean(path).unwrap();
+        assert_eq!(ok("/docker/abc"), (true, "docker/abc".into()));
+        assert_eq!(ok("//docker/./abc/"), (true, "docker/abc".into()));
+        assert_eq!(ok("abc"), (false, "abc".into()));
+        for bad in ["/", "", ".", "/a/../b", "..", "a\nb"] {
+            assert!(clean(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Getting a process into a control group.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::Pid;
+
+use super::error::{CgroupError, Result};
+use super::{CgroupPaths, file};
+
+/// Open descriptors with which a process joins a control group without looking up a path.
+///
+/// Order for the caller: clone (with [`Placement::clone_into`] where there is one), in the child
+/// [`Placement::enter_self`], and only then `unshare(CLONE_NEWCGROUP)`: a cgroup namespace made by
+/// the clone itself is rooted at the *parent's* group.
+#[derive(Debug)]
+pub struct Placement {
+    directory: Option<OwnedFd>,
+    files: Vec<OwnedFd>,
+}
+
+impl Placement {
+    /// Opens what is needed: on v2 the directory, on v1 each hierarchy's `tasks`.
+    pub(super) fn open(paths: &CgroupPaths) -> Result<Placement> {
+        if let Some(dir) = &paths.unified {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let directory = rustix::fs::open(dir, flags, Mode::empty())
+                .map_err(|error| CgroupError::Open { path: dir.clone(), source: error.into() })?;
+            return Ok(Placement { directory: Some(directory), files: Vec::new() });
+        }
+        let files = paths
+            .v1
+            .iter()
+            .map(|dir| file::open_write(&dir.dir.join("tasks")))
+            .collect::<Result<_>>()?;
+        Ok(Placement { directory: None, files })
+    }
+
+    /// Returns the descriptor for `clone_args.cgroup` with CLONE_INTO_CGROUP (v2, Linux 5.7).
+    pub fn clone_into(&self) -> Option<BorrowedFd<'_>> {
+        self.directory.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Prepares for a kernel that refused CLONE_INTO_CGROUP: [`Placement::enter_self`] then does
+    /// it, at the price of a grace period.
+    pub fn without_clone_into(mut self) -> Result<Placement> {
+        if let Some(directory) = self.directory.take() {
+            let procs = rustix::fs::openat(
+                &directory,
+                "cgroup.procs",
+                OFlags::WRONLY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+            .map_err(|error| CgroupError::Open {
+                path: "cgroup.procs".into(),
+                source: error.into(),
+            })?;
+            self.files.push(procs);
+        }
+        Ok(self)
+    }
+
+    /// Returns the files that [`Placement::enter_self`] writes to.
+    pub fn files(&self) -> &[OwnedFd] {
+        &self.files
+    }
+
+    /// Moves the calling thread, which must be the only one of its process. Nothing but system
+    /// calls, so it is fit for the child of a clone. On v2 there is nothing to do, unless
+    /// [`Placement::without_clone_into`] was asked for.
+    pub fn enter_self(&self) -> rustix::io::Result<()> {
+        for file in &self.files {
+            rustix::io::retry_on_intr(|| rustix::io::write(file, b"0"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Moves a process by number.
+pub(super) fn add(paths: &CgroupPaths, pid: Pid) -> Result<()> {
+    let number = pid.as_raw_nonzero().to_string();
+    let dirs = paths.v1.iter().map(|dir| &dir.dir).chain(&paths.unified);
+    for dir in dirs {
+        file::write(dir, "cgroup.procs", &number)?;
+    }
+    Ok(())
+}
