@@ -6,7 +6,7 @@ import threading
 import docker as docker_py
 import pytest
 
-from conftest import poll
+from conftest import REFERENCE, poll
 
 
 def test_version_info_ping(api):
@@ -118,7 +118,7 @@ def test_events(api):
 def test_images(api):
     image = api.images.get("busybox")
     assert image.tag("made", "py")
-    archive = b"".join(api.images.get("made:py").save(named=True))
+    archive = b"".join(api.images.get("made:py").save(named="made:py"))
     api.images.remove("made:py")
     assert [i.id for i in api.images.load(archive)] == [image.id]
     assert len(image.history()) == 1
@@ -172,6 +172,7 @@ def test_one_name_from_many_threads(api):
     assert sorted(results) == [201] + [409] * 49
 
 
+@pytest.mark.skipif(bool(REFERENCE), reason="Docker 20.10 answers some of these races with 500")
 def test_many_verbs_at_once_leave_a_valid_state(daemon, api):
     c = api.containers.create("busybox", ["sleep", "infinity"], init=True, network_mode="none")
     errors = []
