@@ -111,3 +111,10 @@ wire! {
         link_target: String = "linkTarget";
     }
 }
+
+impl WaitResponse {
+    /// The answer when waiting itself failed.
+    pub fn failed(message: impl Into<String>) -> WaitResponse {
+        WaitResponse { error: Some(WaitExitError { message: message.into() }), status_code: 0 }
+    }
+}

@@ -8,17 +8,24 @@
 #![forbid(unsafe_code)]
 
 pub mod container;
+pub mod detach_keys;
 pub mod event;
 pub mod exec;
+pub mod filters;
+pub mod go_json;
 pub mod host_config;
 pub mod image;
 pub mod inspect;
 pub mod mount;
 pub mod network;
 pub mod nullable;
+pub mod pattern;
 pub mod progress;
 pub mod stats;
+pub mod stdcopy;
 pub mod system;
+pub mod timestamp;
+pub mod version;
 pub mod volume;
 #[macro_use]
 pub mod wire;

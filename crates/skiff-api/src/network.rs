@@ -5,12 +5,12 @@ use crate::{List, Map, PortBinding};
 
 wire! {
     /// The networks that a new container joins.
-    pub struct NetworkingConfig as "NetworkingConfig" {
+    pub struct NetworkingConfig as "network.NetworkingConfig" {
         endpoints_config: Map<Option<EndpointSettings>> = "EndpointsConfig";
     }
 
     /// A container's place in one network: what was asked for and what it got.
-    pub struct EndpointSettings as "EndpointSettings" {
+    pub struct EndpointSettings as "network.EndpointSettings" {
         ipam_config: Option<EndpointIpamConfig> = "IPAMConfig";
         links: List<String> = "Links";
         aliases: List<String> = "Aliases";
@@ -29,7 +29,7 @@ wire! {
     }
 
     /// Addresses that were asked for.
-    pub struct EndpointIpamConfig as "EndpointIPAMConfig" {
+    pub struct EndpointIpamConfig as "network.EndpointIPAMConfig" {
         ipv4_address: String = "IPv4Address", omitempty;
         ipv6_address: String = "IPv6Address", omitempty;
         link_local_ips: List<String> = "LinkLocalIPs", omitempty;
@@ -87,14 +87,14 @@ wire! {
     }
 
     /// Address management of a network.
-    pub struct Ipam as "IPAM" {
+    pub struct Ipam as "network.IPAM" {
         driver: String = "Driver";
         options: Map<String> = "Options";
         config: List<IpamConfig> = "Config";
     }
 
     /// One pool of addresses.
-    pub struct IpamConfig as "IPAMConfig" {
+    pub struct IpamConfig as "network.IPAMConfig" {
         subnet: String = "Subnet", omitempty;
         ip_range: String = "IPRange", omitempty;
         gateway: String = "Gateway", omitempty;
@@ -111,7 +111,7 @@ wire! {
     }
 
     /// The body of `POST /networks/create`.
-    pub struct NetworkCreateRequest as "CreateRequest" {
+    pub struct NetworkCreateRequest as "network.CreateRequest" {
         name: String = "Name";
         driver: String = "Driver";
         scope: String = "Scope";
@@ -135,13 +135,13 @@ wire! {
     }
 
     /// The body of `POST /networks/{id}/connect`.
-    pub struct NetworkConnectRequest as "ConnectRequest" {
+    pub struct NetworkConnectRequest as "network.ConnectRequest" {
         container: String = "Container";
         endpoint_config: Option<EndpointSettings> = "EndpointConfig", omitempty;
     }
 
     /// The body of `POST /networks/{id}/disconnect`.
-    pub struct NetworkDisconnectRequest as "DisconnectRequest" {
+    pub struct NetworkDisconnectRequest as "network.DisconnectRequest" {
         container: String = "Container";
         force: bool = "Force";
     }

@@ -25,7 +25,7 @@ wire! {
     }
 
     /// The body of `POST /volumes/create`.
-    pub struct VolumeCreateRequest as "CreateRequest" {
+    pub struct VolumeCreateRequest as "volume.CreateRequest" {
         driver: String = "Driver", omitempty;
         driver_opts: Map<String> = "DriverOpts", omitempty;
         labels: Map<String> = "Labels", omitempty;
