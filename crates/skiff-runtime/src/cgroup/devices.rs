@@ -63,7 +63,7 @@ impl DeviceMatch {
 }
 
 /// A default, and exceptions that do the opposite of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct DevicePolicy {
     pub(super) allow_by_default: bool,
     pub(super) exceptions: BTreeMap<DeviceMatch, Access>,
@@ -103,7 +103,7 @@ impl DevicePolicy {
 
     /// Applies the rules of a specification; the start is "deny everything", as in runc.
     pub(super) fn from_rules(rules: &[DeviceCgroup]) -> Result<DevicePolicy> {
-        let mut policy = DevicePolicy { allow_by_default: false, exceptions: BTreeMap::new() };
+        let mut policy = DevicePolicy::default();
         rules.iter().try_for_each(|rule| policy.apply(rule))?;
         Ok(policy)
     }
@@ -222,12 +222,6 @@ impl DevicePolicy {
         changes.extend(missing(current, &wanted.exceptions).into_iter().map(grant(exception)));
         changes.extend(missing(&wanted.exceptions, current).into_iter().map(grant(!exception)));
         changes
-    }
-}
-
-impl Default for DevicePolicy {
-    fn default() -> DevicePolicy {
-        DevicePolicy { allow_by_default: false, exceptions: BTreeMap::new() }
     }
 }
 

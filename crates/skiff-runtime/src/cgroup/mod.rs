@@ -24,6 +24,8 @@ mod remove;
 mod setting;
 mod stats;
 mod systemd;
+#[cfg(test)]
+mod tests;
 mod v1;
 mod v2;
 
