@@ -30,7 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SKIFF = os.environ.get("SKIFF_BINARY", str(ROOT / "target/release/skiff"))
 DOCKER = os.environ.get("DOCKER_BINARY", "/usr/local/bin/docker")
 REFERENCE = os.environ.get("SKIFF_E2E_REFERENCE")
-TIMEOUT_S = 60
+TIMEOUT_S = int(os.environ.get("SKIFF_E2E_TIMEOUT_S", "60"))
 
 
 class Daemon:
