@@ -131,17 +131,14 @@ fn send_available(
 ) -> bool {
     loop {
         let mut chunk = Vec::new();
-        match fill(reader, renderer, &mut chunk) {
-            Step::Full if sender.blocking_send(chunk).is_ok() => {}
-            Step::Dry => return chunk.is_empty() || sender.blocking_send(chunk).is_ok(),
-            Step::Full => return false,
-            Step::Done => {
-                if !chunk.is_empty() {
-                    // Nobody there to read it is no failure.
-                    let _ = sender.blocking_send(chunk);
-                }
-                return false;
-            }
+        let step = fill(reader, renderer, &mut chunk);
+        if !chunk.is_empty() && sender.blocking_send(chunk).is_err() {
+            return false;
+        }
+        match step {
+            Step::Full => {}
+            Step::Dry => return true,
+            Step::Done => return false,
         }
     }
 }

@@ -49,7 +49,7 @@ impl Watcher {
             Some(inotify) => inotify.clone(),
             None => {
                 let descriptor = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-                let inotify = Arc::new(AsyncFd::new(descriptor)?);
+                let inotify = Arc::new(register(descriptor)?);
                 tokio::spawn(dispatch(inotify.clone(), Arc::downgrade(&self.0)));
                 state.inotify = Some(inotify.clone());
                 inotify
@@ -103,6 +103,15 @@ impl Drop for Watch {
     }
 }
 
+#[expect(
+    deprecated,
+    reason = "sound for `OwnedFd`, which always names the same open descriptor; the replacement is \
+              an unsafe function because other types may not"
+)]
+fn register(descriptor: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(descriptor)
+}
+
 /// Passes events on until the watcher is dropped.
 async fn dispatch(inotify: Arc<AsyncFd<OwnedFd>>, state: Weak<Mutex<State>>) {
     let mut buffer = [MaybeUninit::uninit(); 4096];
@@ -123,5 +132,13 @@ async fn dispatch(inotify: Arc<AsyncFd<OwnedFd>>, state: Weak<Mutex<State>>) {
             }
         }
         ready.clear_ready();
+    }
+}
+
+#[cfg(test)]
+impl Watcher {
+    /// How many directories are watched.
+    pub(super) fn watched(&self) -> usize {
+        self.lock().directories.len()
     }
 }

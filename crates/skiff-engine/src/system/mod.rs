@@ -1,9 +1,9 @@
 //! Facts about the engine and its host: `info`, `version`, `system df`.
 
 mod df;
-mod host;
+pub(crate) mod host;
 mod info;
-mod version;
+pub(crate) mod version;
 
 use std::sync::Arc;
 

@@ -2,7 +2,9 @@
 
 mod args;
 mod columns;
+mod list;
 mod process;
+mod users;
 
 use skiff_api::TopResponse;
 
@@ -13,6 +15,6 @@ impl Containers {
     /// Lists the processes of a running container; `ps_args` as for `ps` (`-ef` when empty; forms
     /// that are supported are `-ef`, `aux`, `-o …` and their kin).
     pub fn top(&self, name: &str, ps_args: &str) -> Result<TopResponse> {
-        process::top(&self.0, name, ps_args)
+        list::top(&self.0, name, ps_args)
     }
 }
