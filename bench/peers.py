@@ -23,6 +23,7 @@ class Peer:
 
     name = ""
     cli = []
+    run_flags = ()
     env = dict(os.environ, DOCKER_CONFIG="/nonexistent")
 
     def __init__(self):
@@ -117,6 +118,8 @@ class Docker(Served):
 
 class Podman(Peer):
     name = "podman"
+    # Without these it asks for more than the hard limits of a machine without CAP_SYS_RESOURCE.
+    run_flags = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
 
     def start(self):
         self.cli = [

@@ -217,7 +217,7 @@ def test_podman_runs_with_it(base):
     podman = ["podman", "--root", str(base / "pd"), "--runroot", str(base / "px"), "--runtime", str(base / "runc"), "--events-backend", "none", "--cgroup-manager", "cgroupfs"]
     with open(fixtures.busybox_tar(), "rb") as tar:
         subprocess.run([*podman, "import", "-", "busybox"], stdin=tar, check=True, capture_output=True)
-    done = subprocess.run([*podman, "run", "--rm", "--network", "none", "busybox", "echo", "hello"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*podman, "run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "busybox", "echo", "hello"], capture_output=True, text=True, timeout=60)
     for mount in [line.split()[4] for line in open("/proc/self/mountinfo") if str(base / "p") in line][::-1]:
         subprocess.run(["umount", "-l", mount])
     assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
