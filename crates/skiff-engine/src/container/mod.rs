@@ -3,11 +3,36 @@
 //! ```text
 //! state.rs     the life cycle, pure            driver.rs   one task a container, its only writer
 //! spec/        request -> OCI spec, pure       monitor.rs  the connection to a container's monitor
-//! record.rs    config.json                     registry.rs names, ids, lookup
+//! record.rs    config.json                     registry.rs names, ids, views
 //! ```
 //!
-//! A reader (`list`, `inspect`) sees the last published [`view::View`] of a container and never
+//! A reader (`list`, `inspect`) sees the last published [`registry::View`] of a container and never
 //! waits for its driver.
+
+mod attach;
+mod cgroup;
+pub(crate) mod create;
+pub(crate) mod driver;
+pub(crate) mod effect;
+mod files;
+mod filter;
+mod inspect;
+mod launch;
+mod list;
+mod monitor;
+mod names;
+mod operate;
+mod prune;
+pub mod record;
+pub mod registry;
+pub(crate) mod restore;
+mod spec;
+pub mod state;
+mod trash;
+mod update;
+mod validate;
+mod wait;
+mod words;
 
 use std::future::Future;
 use std::os::fd::OwnedFd;
@@ -17,8 +42,8 @@ use std::task::{Context, Poll};
 
 use skiff_api::filters::Filters;
 use skiff_api::{
-    ContainerCreateRequest, ContainerCreateResponse, ContainerInspect, ContainerSummary,
-    ContainerUpdateRequest, ContainerUpdateResponse, ContainersPruneResponse, WaitResponse,
+    ContainerCreateRequest, ContainerInspect, ContainerSummary, ContainersPruneReport,
+    CreateResponse, UpdateRequest, UpdateResponse, WaitExitError, WaitResponse,
 };
 
 use crate::error::{Error, Result};
@@ -92,14 +117,17 @@ impl std::str::FromStr for WaitCondition {
 }
 
 /// A registered wait; await it for the answer. Dropping it gives up.
-pub struct WaitHandle(tokio::sync::oneshot::Receiver<WaitResponse>);
+pub struct WaitHandle(pub(crate) tokio::sync::oneshot::Receiver<WaitResponse>);
 
 impl Future for WaitHandle {
     type Output = WaitResponse;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<WaitResponse> {
         Pin::new(&mut self.0).poll(context).map(|answer| {
-            answer.unwrap_or_else(|_| WaitResponse::failed("the engine is shutting down"))
+            answer.unwrap_or_else(|_| WaitResponse {
+                status_code: -1,
+                error: Some(WaitExitError { message: "the engine is shutting down".to_owned() }),
+            })
         })
     }
 }
@@ -139,7 +167,7 @@ impl Containers {
         name: Option<&str>,
         platform: Option<&str>,
         request: ContainerCreateRequest,
-    ) -> Result<ContainerCreateResponse> {
+    ) -> Result<CreateResponse> {
         create::create(&self.0, name, platform, request).await
     }
 
@@ -192,8 +220,8 @@ impl Containers {
     pub async fn update(
         &self,
         name: &str,
-        request: ContainerUpdateRequest,
-    ) -> Result<ContainerUpdateResponse> {
+        request: UpdateRequest,
+    ) -> Result<UpdateResponse> {
         update::update(&self.0, name, request).await
     }
 
@@ -203,7 +231,7 @@ impl Containers {
     }
 
     /// Removes all that do not run; filters `until`, `label`, `label!`.
-    pub async fn prune(&self, filters: &Filters) -> Result<ContainersPruneResponse> {
+    pub async fn prune(&self, filters: &Filters) -> Result<ContainersPruneReport> {
         prune::prune(&self.0, filters).await
     }
 

@@ -1,0 +1,280 @@
+//! Carrying out what the state machine decided: signals, the freezer, timers, events, the record,
+//! and the end of a container's files.
+
+use std::time::Duration;
+
+use skiff_api::Health;
+use skiff_shim::protocol::Op;
+use tokio::time::Instant;
+
+use super::driver::{Call, Driver, Fact, Outcome, answer_all};
+use super::record::{self, Durability, Life, Phase, Record};
+use super::state::{Effect, KILL_GRACE_S, Notice, State};
+use super::{cgroup, launch, trash};
+use crate::error::{Error, Kind, Result};
+use crate::health;
+
+impl Driver {
+    pub(super) async fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Launch => {
+                if self.launch_by.is_none() && self.launch_deadline.is_none() {
+                    self.launch().await;
+                }
+            }
+            Effect::Signal(signal) => {
+                self.call(Op::Signal { exec: None, signal }, None, Call::Silent).await;
+            }
+            Effect::Freeze => self.freezer(true),
+            Effect::Thaw => self.freezer(false),
+            Effect::ArmGrace => {
+                let grace = self.asked_grace.map(|grace| Instant::now() + grace);
+                // A second stop may shorten the first one's patience, not lengthen it.
+                self.grace = match (self.grace, grace) {
+                    (Some(before), Some(now)) => Some(before.min(now)),
+                    (before, now) => before.or(now),
+                };
+            }
+            Effect::ArmKillGrace => {
+                self.grace = Some(Instant::now() + Duration::from_secs(KILL_GRACE_S));
+            }
+            Effect::DisarmGrace => self.grace = None,
+            Effect::ArmBackoff => self.restart_at = Some(Instant::now() + self.restart_delay),
+            Effect::DisarmBackoff => self.restart_at = None,
+            Effect::MarkStopped => self.life.stopped_by_user = true,
+            Effect::Emit(notice) => self.notify(notice),
+            Effect::Persist => self.persist(),
+            Effect::WakeExit => {
+                self.grace = None;
+                launch::clean_run_dir(&self.paths);
+                self.waiters.wake_ended(&self.life);
+            }
+            Effect::WakeRemoved => {
+                self.gone = true;
+                self.waiters.wake_all(&self.life);
+            }
+            Effect::Delete => self.delete().await,
+            Effect::GiveUp => {
+                let error = || {
+                    Err(Error::internal(
+                        "could not kill container: tried to kill container, but did not receive \
+                         an exit event",
+                    ))
+                };
+                answer_all(&mut self.ends, error());
+                answer_all(&mut self.removals, error());
+            }
+        }
+    }
+
+    /// Tells those who waited for it.
+    pub(super) fn answer(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Started => answer_all(&mut self.starts, Ok(())),
+            Outcome::Ended => {
+                answer_all(&mut self.ends, Ok(()));
+                let why = || {
+                    let id = &self.record.id;
+                    Err(Error::conflict(format!("container {id} is not running")))
+                };
+                let (freezes, thaws) = (why(), why());
+                answer_all(&mut self.freezes, freezes);
+                answer_all(&mut self.thaws, thaws);
+            }
+            Outcome::Frozen => answer_all(&mut self.freezes, Ok(())),
+            Outcome::Thawed => answer_all(&mut self.thaws, Ok(())),
+            Outcome::Removed => answer_all(&mut self.removals, Ok(())),
+        }
+    }
+
+    /// Has a monitor start the container; how it went comes as a reply.
+    pub(super) async fn launch(&mut self) {
+        self.arm_launch_deadline();
+        if let Err(failure) = self.try_launch().await {
+            self.on_start_failed(failure);
+        }
+    }
+
+    async fn try_launch(&mut self) -> Result<(), (Error, i32)> {
+        use std::os::fd::AsFd;
+        let internal = |error| (error, 128);
+        // First, so that the monitor wakes up while the request is made.
+        let mut monitor = self.core.keeper.monitor().await.map_err(internal)?;
+        let mut request =
+            launch::prepare(&self.core, &self.record, &self.paths).await.map_err(internal)?;
+        let (attach, sockets): (Vec<_>, Vec<_>) = self.queued.drain(..).unzip();
+        request.attach = attach;
+        let fds: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+        let seq = monitor.send(Op::Launch(Box::new(request)), &fds).await.map_err(|error| {
+            internal(Error::failed(format!("launch container {}", self.record.id), error))
+        })?;
+        self.calls.insert(seq, Call::Launch);
+        self.monitor = Some(monitor);
+        Ok(())
+    }
+
+    /// Freezes or thaws, in a thread that may wait for it.
+    fn freezer(&self, freeze: bool) {
+        let Some(live) = self.state.live() else { return };
+        let facts = self.facts.clone();
+        let record = self.record.clone();
+        tokio::task::spawn_blocking(move || {
+            let group = cgroup::of(&record, live.pid);
+            let outcome = group.and_then(|group| {
+                let done = if freeze { group.freeze() } else { group.thaw() };
+                let what = if freeze { "pause" } else { "unpause" };
+                done.map_err(|error| {
+                    Error::failed(format!("cannot {what} container {}", record.id), error)
+                })
+            });
+            let fact = if freeze { Fact::Frozen(outcome) } else { Fact::Thawed(outcome) };
+            drop(facts.blocking_send(fact));
+        });
+    }
+
+    fn notify(&self, notice: Notice) {
+        match notice {
+            Notice::Start => self.emit("start", []),
+            Notice::Kill(signal) => self.emit("kill", [("signal", signal.to_string())]),
+            Notice::Die => {
+                let ran = self.life.finished_at.saturating_sub(self.life.started_at);
+                let seconds = ran.max(0) / 1_000_000_000;
+                self.emit(
+                    "die",
+                    [
+                        ("execDuration", seconds.to_string()),
+                        ("exitCode", self.life.exit_code.to_string()),
+                    ],
+                );
+            }
+            Notice::Stop => self.emit("stop", []),
+            Notice::Pause => self.emit("pause", []),
+            Notice::Unpause => self.emit("unpause", []),
+            Notice::Destroy => self.emit("destroy", []),
+        }
+    }
+
+    pub(super) fn emit<const N: usize>(&self, action: &str, more: [(&str, String); N]) {
+        emit(&self.core.events, &self.record, action, more);
+    }
+
+    /// Writes the record, so that what happened is known after a reboot.
+    pub(super) fn persist(&mut self) {
+        // It would be removed at the next start anyway; its monitor says whether it runs.
+        if self.record.host_config.auto_remove {
+            return;
+        }
+        let mut record = (*self.record).clone();
+        record.life = Life { phase: phase(&self.state), ..self.life.clone() };
+        if let Err(error) = record::save(&self.paths.dir, &record, Durability::Written) {
+            crate::log::warn(&format!("container {}: {error}", self.record.id));
+        }
+    }
+
+    async fn delete(&mut self) {
+        self.queued.clear();
+        let outcome = trash::discard(&self.core, &self.record, &self.paths, self.remove_volumes);
+        drop(self.facts.send(Fact::Deleted(outcome)).await);
+    }
+
+    /// Replaces the record by a changed one.
+    pub(super) async fn on_change(
+        &mut self,
+        change: Box<dyn FnOnce(&Record) -> Result<Record> + Send>,
+    ) -> Result<()> {
+        if matches!(self.state, State::Removing(_) | State::Dead) {
+            return Err(Error::conflict(
+                "Container is marked for removal and cannot be \"update\".",
+            ));
+        }
+        let mut changed = change(&self.record)?;
+        changed.life = Life { phase: phase(&self.state), ..self.life.clone() };
+        let dir = self.paths.dir.clone();
+        let durability = if changed.host_config.auto_remove {
+            Durability::Written
+        } else {
+            Durability::Synced
+        };
+        let saved = tokio::task::spawn_blocking(move || {
+            record::save(&dir, &changed, durability).map(|()| changed)
+        });
+        let changed = saved
+            .await
+            .map_err(|error| Error::failed("save the changed record", error))??;
+        self.record = std::sync::Arc::new(changed);
+        self.publish();
+        Ok(())
+    }
+
+    /// Begins probing, if the container has a health check.
+    pub(super) fn begin_health(&mut self) {
+        let Some(check) = health::Check::of(&self.record.config) else { return };
+        self.health = Some(std::sync::Arc::new(Health {
+            status: "starting".to_owned(),
+            ..Health::default()
+        }));
+        self.publish();
+        let probing = health::begin(&self.core, &self.container, check, self.life.started_at);
+        self.probing = Some(probing);
+    }
+
+    pub(super) fn end_health(&mut self) {
+        if let Some(probing) = self.probing.take() {
+            probing.abort();
+        }
+        // As Docker: a container that does not run is not healthy.
+        if let Some(health) = &self.health {
+            let mut health = (**health).clone();
+            health.status = "unhealthy".to_owned();
+            self.health = Some(std::sync::Arc::new(health));
+        }
+    }
+
+    pub(super) fn on_health(&mut self, health: Health) {
+        if self.state.live().is_none() {
+            return;
+        }
+        let before = self.health.as_ref().map_or("", |health| health.status.as_str());
+        if before != health.status {
+            self.emit(&format!("health_status: {}", health.status), []);
+        }
+        self.health = Some(std::sync::Arc::new(health));
+        self.publish();
+    }
+}
+
+/// Emits an event of a container, with the attributes every one has.
+pub(crate) fn emit<const N: usize>(
+    events: &crate::Events,
+    record: &Record,
+    action: &str,
+    more: [(&str, String); N],
+) {
+    let mut attributes: std::collections::BTreeMap<String, String> =
+        record.config.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    attributes.insert("image".to_owned(), record.config.image.clone());
+    attributes.insert("name".to_owned(), record.name.clone());
+    attributes.extend(more.map(|(key, value)| (key.to_owned(), value)));
+    events.emit("container", action, &record.id, attributes);
+}
+
+/// The settled state that the record keeps.
+fn phase(state: &State) -> Phase {
+    match state {
+        State::Creating | State::Created | State::Starting(super::state::Origin::Created) => {
+            Phase::Created
+        }
+        State::Running(_) | State::Pausing(_) | State::Stopping { .. } => Phase::Running,
+        State::Paused(_) => Phase::Paused,
+        State::Exited | State::Starting(super::state::Origin::Exited) => Phase::Exited,
+        State::Restarting | State::Starting(super::state::Origin::Restarting) => Phase::Restarting,
+        State::Removing(_) => Phase::Removing,
+        State::Dead => Phase::Dead,
+    }
+}
+
+/// What a failed start is for the API: Docker answers 400 for a program that cannot be run.
+pub(super) fn start_error(message: String, program: bool) -> Error {
+    let kind = if program { Kind::InvalidArgument } else { Kind::Internal };
+    Error::new(kind, message)
+}
