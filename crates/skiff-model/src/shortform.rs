@@ -1,1 +1,0 @@
-//! Short forms of the command line (mounts, ports, ulimits, devices).
