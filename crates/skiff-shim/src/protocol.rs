@@ -39,12 +39,14 @@ pub enum Op {
     /// [`Answer::Started`] or [`Answer::Failed`]. Descriptors: one for each of `attach`, in order.
     Launch(Box<LaunchRequest>),
     /// First request on a further connection to a monitor. Answered by [`Answer::Status`]; from
-    /// then on this connection receives the events.
+    /// then on this connection receives the events. It may be asked again at any time: events that
+    /// happened before come before its answer, so asking shows whether something has ended.
     Hello,
     /// Connect a client's stream to the container. Descriptor: the stream's socket.
     Attach(AttachRequest),
     /// Start a further process. Answered by [`Answer::Started`] or [`Answer::Failed`].
-    /// Descriptor: the client's socket, if `attach` is set.
+    /// Descriptor: the client's socket, if `attach` is set. After a failure the monitor has only
+    /// closed its copy of the socket: the daemon's still writes.
     Exec(Box<ExecRequest>),
     /// Send a signal to the container's init, or to an exec's process.
     Signal { exec: Option<String>, signal: i32 },
@@ -161,7 +163,11 @@ pub struct Status {
     /// Ids of running execs with their pids.
     pub execs: BTreeMap<String, i32>,
     /// Set when the container has ended and the monitor is about to go away.
+    #[serde(default)]
     pub exited: Option<ExitRecord>,
+    /// [`Event::Released`] has happened.
+    #[serde(default)]
+    pub released: bool,
 }
 
 /// Things that happen by themselves.
@@ -171,17 +177,15 @@ pub enum Event {
     /// The container's init has ended and the exit record is on disk. Every byte it wrote is in
     /// the log and on its way to the clients.
     Exited(ExitRecord),
-    ExecExited {
-        exec: String,
-        exit_code: i32,
-    },
+    /// After [`Event::Exited`]: the control group and the mounts are gone, so the same container
+    /// may be launched again. The monitor itself may stay a little, for slow clients.
+    Released,
+    /// An exec's process has ended. Comes before its client sees the end of its stream.
+    ExecExited { exec: String, exit_code: i32 },
     /// The kernel killed a process of the container for want of memory.
     Oom,
     /// A client is gone: by its detach keys, or by closing its stream.
-    AttachEnded {
-        client: u64,
-        detached: bool,
-    },
+    AttachEnded { client: u64, detached: bool },
 }
 
 /// How a container ended.

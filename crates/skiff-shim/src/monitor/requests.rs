@@ -1,0 +1,334 @@
+//! What a daemon asks of a monitor, and the answers.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, listen, socket_with};
+use skiff_model::oci::{NamespaceKind, Spec};
+use skiff_runtime::launch::{LaunchError, LaunchErrorKind};
+
+use super::connection::Connection;
+use super::container::Container;
+use super::exit::Ending;
+use super::poll::{Interest, Source};
+use super::streams::Streams;
+use super::task::{Started, Task};
+use super::{INIT, Idle, Monitor};
+use crate::log::{JsonFile, Options};
+use crate::protocol::{
+    Answer, AttachRequest, ExecRequest, LaunchRequest, LogTarget, MONITOR_SOCKET, Message, Op,
+    Reply, Request, Status,
+};
+
+/// Daemons that may wait to be accepted.
+const BACKLOG: i32 = 16;
+
+/// A refusal as a message.
+pub(super) fn refused(seq: u64, why: &str) -> Message {
+    reply(seq, Answer::Refused(why.to_owned()))
+}
+
+fn reply(seq: u64, answer: Answer) -> Message {
+    Message::Reply(Reply { seq, answer })
+}
+
+impl Idle {
+    /// Starts the container. On failure nothing of it is left, and the daemon has been told.
+    pub(super) fn launch(
+        mut self,
+        mut connection: Connection,
+        seq: u64,
+        mut request: LaunchRequest,
+    ) -> Option<Monitor> {
+        connection.listens = true;
+        let run_dir = std::mem::take(&mut request.run_dir);
+        let clients = std::mem::take(&mut request.attach);
+        let mut started = match self.start(&request, &run_dir) {
+            Ok(started) => started,
+            Err(error) => {
+                let _ = std::fs::remove_file(run_dir.join(MONITOR_SOCKET));
+                let _ = connection.send(&self.hub, &reply(seq, Answer::Failed(error)));
+                self.deliver(connection);
+                return None;
+            }
+        };
+        let started_at = crate::log::now();
+        for request in clients {
+            // A client without a socket was not sent one; there is nobody to tell.
+            if let Some(socket) = connection.descriptors.pop_front() {
+                started.task.attach(&mut self.hub, request, socket);
+            }
+        }
+        let answer = Answer::Started { pid: started.container.pid, at: started_at };
+        let sent = connection.send(&self.hub, &reply(seq, answer));
+        started.task.settle(&mut self.hub);
+        self.hub.touch();
+        let mut connections = BTreeMap::new();
+        if sent.is_ok() {
+            connections.insert(1, connection);
+        }
+        Some(Monitor {
+            hub: self.hub,
+            children: self.children,
+            null: self.null,
+            listener: Some(started.listener),
+            connections,
+            tasks: BTreeMap::from([(INIT, started.task)]),
+            ending: Ending::new(!has_own_pid_namespace(&request.launch.spec)),
+            container: started.container,
+            run_dir,
+            started_at,
+            oom: None,
+            oom_kills: 0,
+            last_id: 1,
+        })
+    }
+
+    fn start(&self, request: &LaunchRequest, run_dir: &Path) -> Result<Launched, LaunchError> {
+        let listener = listen_at(run_dir)?;
+        self.hub.poll.add(&listener, Source::Listener, Interest::IN);
+        let log = open_log(&request.log)?;
+        let streams = if request.tty {
+            let process = request.launch.spec.process.as_ref();
+            let size = process.and_then(|process| process.console_size);
+            Streams::terminal(size, request.open_stdin)
+        } else {
+            Streams::pipes(self.null.as_fd(), request.open_stdin).map_err(no_streams)?
+        };
+        let mut container = Container::launch(&request.launch, streams.stdio())?;
+        let started = Started {
+            pid: container.pid,
+            pidfd: container.pidfd.try_clone().map_err(failed("copy a descriptor"))?,
+            console: container.console.take(),
+        };
+        let ours = streams.into_ours(started.console.as_ref()).map_err(no_streams)?;
+        let mut task = Task::new(INIT, None, started, ours, request.stdin_once);
+        task.log = log;
+        Ok(Launched { listener, container, task })
+    }
+
+    /// Waits a moment until a last answer has gone: the process is about to end.
+    fn deliver(self, mut connection: Connection) {
+        let mut events = super::poll::no_events();
+        while connection.has_unsent() {
+            let waited = self.hub.poll.wait(&mut events, Some(super::LAUNCH_TIMEOUT));
+            if waited == 0 || connection.flush(&self.hub).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// What starting brought into being.
+struct Launched {
+    listener: OwnedFd,
+    container: Container,
+    task: Task,
+}
+
+impl Monitor {
+    /// Serves every whole request that has arrived on a connection.
+    pub(super) fn serve_requests(&mut self, id: u32) {
+        loop {
+            let Some(connection) = self.connections.get_mut(&id) else { return };
+            match connection.next() {
+                Ok(Some(request)) => self.serve(id, request),
+                Ok(None) => return,
+                Err(_) => return self.drop_connection(id),
+            }
+        }
+    }
+
+    fn serve(&mut self, id: u32, request: Request) {
+        self.hub.touch();
+        let answer = match request.op {
+            Op::Launch(_) => refuse("this monitor has a container already"),
+            Op::Hello => self.hello(),
+            Op::Attach(attach) => self.attach(id, attach),
+            Op::Exec(exec) => self.exec(id, *exec),
+            Op::Signal { exec, signal } => self.signal(exec.as_deref(), signal),
+            Op::Resize { exec, width, height } => match self.find(exec.as_deref()) {
+                Some(task) if task.resize(width, height) => Answer::Done,
+                Some(_) => refuse("the process has no terminal"),
+                None => not_running(exec.as_deref()),
+            },
+            Op::ReopenLog => self.reopen_log(),
+        };
+        // What the request caused comes before its answer.
+        self.publish();
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.listens |= matches!(answer, Answer::Status(_));
+        if connection.send(&self.hub, &reply(request.seq, answer)).is_err() {
+            self.drop_connection(id);
+        }
+    }
+
+    fn hello(&self) -> Answer {
+        let execs = self.tasks.values().filter(|task| !task.exited);
+        Answer::Status(Status {
+            pid: self.container.pid,
+            started_at: self.started_at,
+            execs: execs.filter_map(|task| Some((task.exec.clone()?, task.pid))).collect(),
+            exited: self.ending.record(),
+            released: self.ending.is_released(),
+        })
+    }
+
+    fn attach(&mut self, id: u32, request: AttachRequest) -> Answer {
+        let connection = self.connections.get_mut(&id);
+        let Some(socket) = connection.and_then(|it| it.descriptors.pop_front()) else {
+            return refuse("attach came without a socket");
+        };
+        let hub = &mut self.hub;
+        match self.tasks.get_mut(&INIT).filter(|task| !task.exited) {
+            Some(task) => {
+                task.attach(hub, request, socket);
+                Answer::Done
+            }
+            None => not_running(None),
+        }
+    }
+
+    fn exec(&mut self, id: u32, request: ExecRequest) -> Answer {
+        let mut socket = None;
+        if request.attach.is_some() {
+            let connection = self.connections.get_mut(&id);
+            socket = connection.and_then(|it| it.descriptors.pop_front());
+            if socket.is_none() {
+                return refuse("exec came without its client's socket");
+            }
+        }
+        if self.ending.has_begun() {
+            return not_running(None);
+        }
+        if self.find(Some(&request.exec)).is_some() {
+            return refuse("an exec of that name runs already");
+        }
+        match self.start_exec(request, socket) {
+            Ok(answer) => answer,
+            Err(error) => Answer::Failed(error),
+        }
+    }
+
+    fn start_exec(
+        &mut self,
+        request: ExecRequest,
+        socket: Option<OwnedFd>,
+    ) -> Result<Answer, LaunchError> {
+        let streams = if request.tty {
+            Streams::terminal(request.launch.process.console_size, request.open_stdin)
+        } else if socket.is_some() {
+            Streams::pipes(self.null.as_fd(), request.open_stdin).map_err(no_streams)?
+        } else {
+            Streams::null(self.null.as_fd())
+        };
+        let joined = self.container.exec(&request.launch, streams.stdio())?;
+        let at = crate::log::now();
+        let pid = joined.pid;
+        let ours = streams.into_ours(joined.console.as_ref()).map_err(no_streams)?;
+        let started = Started { pid, pidfd: joined.pidfd, console: joined.console };
+        let number = self.next_id();
+        let mut task = Task::new(number, Some(request.exec), started, ours, true);
+        if let (Some(attach), Some(socket)) = (request.attach, socket) {
+            task.attach(&mut self.hub, attach, socket);
+        }
+        task.settle(&mut self.hub);
+        self.tasks.insert(number, task);
+        Ok(Answer::Started { pid, at })
+    }
+
+    fn signal(&mut self, exec: Option<&str>, signal: i32) -> Answer {
+        match self.find(exec).map(|task| task.signal(signal)) {
+            Some(Ok(())) => Answer::Done,
+            // It has ended, and we have not heard of it yet.
+            Some(Err(error)) if error.raw_os_error() == Some(ESRCH) => not_running(exec),
+            Some(Err(error)) => refuse(&format!("signal {signal}: {error}")),
+            None => not_running(exec),
+        }
+    }
+
+    fn reopen_log(&mut self) -> Answer {
+        if let Some(task) = self.tasks.get_mut(&INIT) {
+            task.detach_all(&mut self.hub);
+            if let Some(log) = &mut task.log {
+                log.reopen();
+            }
+        }
+        Answer::Done
+    }
+
+    /// A running task: init, or the exec of that name.
+    fn find(&self, exec: Option<&str>) -> Option<&Task> {
+        self.tasks.values().find(|task| task.exec.as_deref() == exec && !task.exited)
+    }
+}
+
+const ESRCH: i32 = rustix::io::Errno::SRCH.raw_os_error();
+
+fn refuse(why: &str) -> Answer {
+    Answer::Refused(why.to_owned())
+}
+
+fn not_running(exec: Option<&str>) -> Answer {
+    match exec {
+        Some(exec) => refuse(&format!("exec {exec} is not running")),
+        None => refuse("the container is not running"),
+    }
+}
+
+fn has_own_pid_namespace(spec: &Spec) -> bool {
+    let namespaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
+    namespaces
+        .into_iter()
+        .any(|namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_none())
+}
+
+fn open_log(target: &LogTarget) -> Result<Option<JsonFile>, LaunchError> {
+    let LogTarget::JsonFile { path, max_size, max_file, compress, attrs } = target else {
+        return Ok(None);
+    };
+    let options = Options {
+        path: path.clone(),
+        max_size: *max_size,
+        max_file: *max_file,
+        compress: *compress,
+        attrs: attrs.clone(),
+    };
+    let describe = |error: crate::log::LogError| LaunchError {
+        kind: LaunchErrorKind::Failed,
+        message: match std::error::Error::source(&error) {
+            Some(cause) => format!("failed to initialize logging driver: {error}: {cause}"),
+            None => format!("failed to initialize logging driver: {error}"),
+        },
+    };
+    JsonFile::open(options).map(Some).map_err(describe)
+}
+
+/// Makes the monitor's own socket. A run directory's path may be longer than an address can be.
+fn listen_at(run_dir: &Path) -> Result<OwnedFd, LaunchError> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .map_err(|errno| failed("make the monitor's socket")(errno.into()))?;
+    let path: PathBuf = run_dir.join(MONITOR_SOCKET);
+    let describe = |error| failed(&format!("bind {}", path.display()))(error);
+    // What a monitor that was killed has left.
+    let _ = std::fs::remove_file(&path);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory =
+        rustix::fs::open(run_dir, flags, Mode::empty()).map_err(|errno| describe(errno.into()))?;
+    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let bound = skiff_sys::socket::bind_at(socket.as_fd(), directory.as_fd(), MONITOR_SOCKET);
+    rustix::process::umask(before);
+    bound.map_err(describe)?;
+    listen(&socket, BACKLOG).map_err(|errno| describe(errno.into()))?;
+    Ok(socket)
+}
+
+fn failed(what: &str) -> impl Fn(std::io::Error) -> LaunchError {
+    move |error| LaunchError { kind: LaunchErrorKind::Failed, message: format!("{what}: {error}") }
+}
+
+fn no_streams(errno: rustix::io::Errno) -> LaunchError {
+    failed("make the standard streams")(errno.into())
+}
