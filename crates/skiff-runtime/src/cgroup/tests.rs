@@ -437,11 +437,8 @@ fn v2_update_refuses_to_go_below_usage_when_asked() {
     tree.write("memory.peak", "9000\n");
     let group = tree.create("/docker/abc", Resources::default()).unwrap();
     let update = |check| {
-        let memory = Memory {
-            limit: Some(4096),
-            check_before_update: Some(check),
-            ..Memory::default()
-        };
+        let memory =
+            Memory { limit: Some(4096), check_before_update: Some(check), ..Memory::default() };
         group.update(&Resources { memory: Some(memory), ..Resources::default() })
     };
     assert_eq!(
