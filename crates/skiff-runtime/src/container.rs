@@ -1,11 +1,23 @@
-//! The parent's half of starting a container and of joining one.
+//! The parent's half of starting a container and of joining one: control group, clone, id maps,
+//! the runtime's hooks, and the report of success or of the step that failed.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 
-use skiff_model::oci::ConsoleSize;
+use rustix::fs::OFlags;
+use skiff_model::oci::{ConsoleSize, State};
+use skiff_sys::clone::{self, CLONE_PARENT, CloneRequest};
+use skiff_sys::{namespace as ns, process};
 
-use crate::cgroup;
+use crate::apply::{self, Child, ChildGate, Entry, Sources};
+use crate::cgroup::{self, Cgroup, Placement};
+use crate::facts;
+use crate::failure::{Context, of_kind};
+use crate::hooks;
+use crate::join::{self, Host};
 use crate::launch::{ExecLaunch, Launch, LaunchError, LaunchErrorKind};
+use crate::plan::{self, HookPlan, Plan};
+use crate::report::{self, Listener, Reporter, Word};
 
 /// What a process gets as descriptors 0, 1 and 2.
 #[derive(Debug)]
@@ -23,6 +35,9 @@ pub enum Gate {
     Open,
     /// When [`Container::start`] is called.
     Wait,
+    /// When somebody connects to this socket, sends a byte and reads to the end: what comes is
+    /// the error ([`start_over`] does that). For creators that go away.
+    Socket(UnixListener),
 }
 
 /// A started container. Dropping it neither stops the container nor removes its control group.
@@ -34,6 +49,12 @@ pub struct Container {
     /// Master side of the terminal, for [`Stdio::Terminal`].
     pub console: Option<OwnedFd>,
     pub cgroup: cgroup::Cgroup,
+    /// Kinds (`CLONE_NEW*`) of namespaces that are not the caller's.
+    namespaces: u64,
+    hooks: HookPlan,
+    state: State,
+    /// Kept while the program waits to be started.
+    waiting: Option<Listener>,
 }
 
 /// A process that was started inside a running container. It is the caller's child.
@@ -48,25 +69,337 @@ pub struct Joined {
 ///
 /// On an error nothing is left behind: no process, mount or control group.
 pub fn launch(launch: &Launch, stdio: Stdio<'_>, gate: Gate) -> Result<Container, LaunchError> {
-    let _ = (stdio, gate);
-    Err(LaunchError { kind: LaunchErrorKind::Failed, message: format!("launch {}", launch.id) })
+    let mut plan = plan::plan(launch, facts::host())?;
+    take_terminal(&mut plan.process, &stdio);
+    let cgroup = Cgroup::create(&plan.cgroup).map_err(cgroup_error)?;
+    let started = Starting::new(launch, &plan, &cgroup).run(stdio, gate);
+    match started {
+        Ok(started) => Ok(Container {
+            pid: started.child.pid,
+            pidfd: started.child.pidfd,
+            console: started.console,
+            cgroup,
+            namespaces: own_kinds(&plan),
+            hooks: plan.hooks,
+            state: started.state,
+            waiting: started.waiting,
+        }),
+        Err(error) => {
+            // The first error is what the user must see.
+            let _ = cgroup.remove();
+            Err(error)
+        }
+    }
+}
+
+/// Kinds of namespaces that the container does not share with the caller.
+fn own_kinds(plan: &Plan) -> u64 {
+    plan.namespaces.join.iter().fold(plan.namespaces.create, |kinds, join| kinds | join.kind)
+}
+
+pub(crate) fn cgroup_error(error: cgroup::CgroupError) -> LaunchError {
+    of_kind(LaunchErrorKind::Failed, error.to_string())
+}
+
+/// The terminal is made or not as the caller serves it, whatever the specification says.
+pub(crate) fn take_terminal(process: &mut plan::ProcessPlan, stdio: &Stdio<'_>) {
+    process.terminal = matches!(stdio, Stdio::Terminal { .. });
+    if let Stdio::Terminal { size: Some(size) } = stdio {
+        process.console_size = Some(*size);
+    }
+}
+
+/// A container between its control group and its first instruction.
+struct Starting<'a> {
+    plan: &'a Plan,
+    cgroup: &'a Cgroup,
+    state: State,
+}
+
+/// What came of it.
+struct Started {
+    child: clone::Child,
+    console: Option<OwnedFd>,
+    waiting: Option<Listener>,
+    state: State,
+}
+
+impl<'a> Starting<'a> {
+    fn new(launch: &Launch, plan: &'a Plan, cgroup: &'a Cgroup) -> Self {
+        let state = State {
+            oci_version: launch.spec.oci_version.clone(),
+            id: launch.id.clone(),
+            status: "creating".into(),
+            pid: None,
+            bundle: launch.bundle.clone(),
+            annotations: launch.spec.annotations.clone(),
+        };
+        Self { plan, cgroup, state }
+    }
+
+    fn run(self, stdio: Stdio<'_>, gate: Gate) -> Result<Started, LaunchError> {
+        let placement = self.cgroup.placement().map_err(cgroup_error)?;
+        let sources = apply::open_sources(self.plan)?;
+        let (listener, reporter) = report::channel().context(|| "make a socket pair")?;
+        let mut waits = matches!(gate, Gate::Wait);
+        let gate = match gate {
+            Gate::Open => ChildGate::Open,
+            Gate::Wait => ChildGate::Parent,
+            Gate::Socket(socket) => {
+                waits = true;
+                ChildGate::Socket(socket)
+            }
+        };
+        // The child is born with this, before anything in the container could look at it.
+        not_dumpable()?;
+        let child = self.clone_child(stdio, gate, &placement, sources, &reporter)?;
+        drop(reporter);
+        self.attend(child, listener, waits)
+    }
+
+    fn clone_child(
+        &self,
+        stdio: Stdio<'_>,
+        gate: ChildGate,
+        placement: &Placement,
+        sources: Sources,
+        reporter: &Reporter,
+    ) -> Result<clone::Child, LaunchError> {
+        let plan = self.plan;
+        let pid_namespace = PidNamespace::enter_for_children(plan)?;
+        let child = || {
+            let entry = Entry { make_cwd: true, init: plan.init, gate, ..Entry::default() };
+            let stdio = match stdio {
+                Stdio::Fds { stdin, stdout, stderr } => Some([stdin, stdout, stderr]),
+                Stdio::Terminal { .. } => None,
+            };
+            let cgroup = self.cgroup.paths();
+            let state = self.state.clone();
+            let child = Child { plan, reporter, stdio, placement, cgroup, sources, state, entry };
+            reporter.fail(&apply::run(child));
+            1
+        };
+        let made = plan.namespaces.create & !(ns::CGROUP | ns::TIME);
+        let request = CloneRequest { flags: made, cgroup: placement.clone_into() };
+        let spawned = if plan.namespaces.needs_helper() {
+            let flags = CloneRequest { flags: made | CLONE_PARENT, ..request };
+            clone::spawn(CloneRequest::default(), || help(plan, flags, reporter, child))
+        } else {
+            clone::spawn(request, child)
+        };
+        pid_namespace.leave()?;
+        spawned.context(|| "clone the container's first process")
+    }
+
+    /// Serves the child until its program runs or it has failed, in which case it is gone.
+    fn attend(
+        mut self,
+        child: clone::Child,
+        listener: Listener,
+        waits: bool,
+    ) -> Result<Started, LaunchError> {
+        let mut started = Started { child, console: None, waiting: None, state: State::default() };
+        self.state.pid = Some(started.child.pid);
+        let result = self.converse(&mut started, &listener, waits);
+        if let Err(error) = result {
+            end(&started.child);
+            return Err(error);
+        }
+        self.state.status = if waits { "created" } else { "running" }.into();
+        if waits {
+            started.waiting = Some(listener);
+        } else {
+            let failures = hooks::run_all("poststart", &self.plan.hooks.poststart, &self.state);
+            if let Some(error) = failures.into_iter().next() {
+                end(&started.child);
+                return Err(error);
+            }
+        }
+        started.state = self.state;
+        Ok(started)
+    }
+
+    fn converse(
+        &mut self,
+        started: &mut Started,
+        listener: &Listener,
+        waits: bool,
+    ) -> Result<(), LaunchError> {
+        let mut ready = false;
+        loop {
+            let word = listener.next().context(|| "listen to the container's first process")?;
+            match word {
+                Word::NeedsParent => {
+                    self.prepare_user_namespace(started.child.pid)?;
+                    listener.answer().context(|| "answer the container's first process")?;
+                }
+                Word::Cloned(pid) => self.adopt(started, pid)?,
+                Word::RuntimeHooks => {
+                    let list = &self.plan.hooks.create_runtime;
+                    hooks::run("createRuntime", list, &self.state)?;
+                    listener.answer().context(|| "answer the container's first process")?;
+                }
+                Word::Console(master) => started.console = Some(master),
+                Word::SeccompListener(_) => {
+                    let text = "no agent for seccomp notifications".to_owned();
+                    return Err(of_kind(LaunchErrorKind::InvalidConfig, text));
+                }
+                Word::Ready if waits => return Ok(()),
+                Word::Ready => ready = true,
+                Word::Failed(error) => return Err(error),
+                // The program runs; it may have ended, too.
+                Word::End if ready => return Ok(()),
+                Word::End => return Err(died(&started.child)),
+            }
+        }
+    }
+
+    /// The helper has cloned the child proper, which is ours too, and ends now.
+    fn adopt(&mut self, started: &mut Started, pid: i32) -> Result<(), LaunchError> {
+        let raw = rustix::process::Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH);
+        let pidfd = raw
+            .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()))
+            .context(|| "open the container's first process")?;
+        let helper = std::mem::replace(&mut started.child, clone::Child { pid, pidfd });
+        let _ = process::wait(helper.pidfd.as_fd(), true);
+        self.state.pid = Some(pid);
+        Ok(())
+    }
+
+    /// Does for the child what its own user namespace gives it no right to.
+    fn prepare_user_namespace(&self, pid: i32) -> Result<(), LaunchError> {
+        let base = format!("/proc/{pid}");
+        if let Some(maps) = &self.plan.namespaces.maps {
+            if !rustix::process::geteuid().is_root() {
+                // An unprivileged map of groups is taken only with setgroups denied.
+                write_proc(&format!("{base}/setgroups"), "deny")?;
+            }
+            write_proc(&format!("{base}/uid_map"), &maps.uid)?;
+            write_proc(&format!("{base}/gid_map"), &maps.gid)?;
+        }
+        if let Some(value) = self.plan.process.oom_score_adj {
+            write_proc(&format!("{base}/oom_score_adj"), &value.to_string())?;
+        }
+        for limit in &self.plan.process.rlimits {
+            process::set_rlimit(pid, limit.resource, limit.soft, limit.hard)
+                .context(|| format!("set resource limit {}", limit.resource))?;
+        }
+        Ok(())
+    }
+}
+
+fn write_proc(path: &str, text: &str) -> Result<(), LaunchError> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, rustix::fs::Mode::empty())
+        .and_then(|file| rustix::io::write(&file, text.as_bytes()))
+        .context(|| format!("write {path}"))
+        .map(drop)
+}
+
+/// The life of the helper: joins what has to be joined from outside, clones the child as its own
+/// parent's, and ends.
+fn help(
+    plan: &Plan,
+    request: CloneRequest<'_>,
+    reporter: &Reporter,
+    child: impl FnOnce() -> i32,
+) -> i32 {
+    let cloned = apply::join_namespaces(plan)
+        .and_then(|()| clone::spawn(request, child).context(|| "clone the container's process"));
+    match cloned {
+        Ok(child) => i32::from(reporter.cloned(child.pid).is_err()),
+        Err(error) => {
+            reporter.fail(&error);
+            1
+        }
+    }
+}
+
+/// Kills a child that is no good and reaps it. Its mounts and namespaces go with it.
+pub(crate) fn end(child: &clone::Child) {
+    let _ = process::send_signal(child.pidfd.as_fd(), 9);
+    let _ = process::wait(child.pidfd.as_fd(), true);
+}
+
+/// What to say of a child that could not even say itself why it failed.
+pub(crate) fn died(child: &clone::Child) -> LaunchError {
+    let end = process::wait(child.pidfd.as_fd(), false);
+    let how = match end {
+        Ok(Some(process::Exit::Signal(signal))) => format!("killed by signal {signal}"),
+        Ok(Some(process::Exit::Code(code))) => format!("exit status {code}"),
+        _ => "for unknown reasons".to_owned(),
+    };
+    of_kind(LaunchErrorKind::Failed, format!("the container's first process died: {how}"))
+}
+
+pub(crate) fn not_dumpable() -> Result<(), LaunchError> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "become not dumpable")
+}
+
+/// The caller's pid namespace for children, while it is another than its own.
+pub(crate) struct PidNamespace {
+    own: Option<OwnedFd>,
+}
+
+impl PidNamespace {
+    /// Makes the next children be born in the pid namespace that the plan joins, if any.
+    fn enter_for_children(plan: &Plan) -> Result<Self, LaunchError> {
+        let join = plan.namespaces.join.iter().find(|join| join.kind == ns::PID);
+        let Some(join) = join else { return Ok(Self { own: None }) };
+        let step = || format!("join namespace {}", join.path.display());
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&join.path, flags, rustix::fs::Mode::empty()).context(step)?;
+        Self::enter(file.as_fd(), ns::PID).context(step)
+    }
+
+    pub(crate) fn enter(from: BorrowedFd<'_>, kind: u64) -> std::io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let own = rustix::fs::open("/proc/self/ns/pid", flags, rustix::fs::Mode::empty())?;
+        ns::join(from, kind)?;
+        Ok(Self { own: Some(own) })
+    }
+
+    pub(crate) fn leave(self) -> Result<(), LaunchError> {
+        match self.own {
+            Some(own) => ns::join(own.as_fd(), ns::PID).context(|| "return to the pid namespace"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Container {
-    /// Lets a container launched with [`Gate::Wait`] execute its program.
+    /// Lets a container launched with [`Gate::Wait`] execute its program, and returns when it
+    /// runs. A container that was started before is left alone.
     pub fn start(&mut self) -> Result<(), LaunchError> {
-        Ok(())
+        let Some(listener) = self.waiting.take() else { return Ok(()) };
+        listener.answer().context(|| "start the container")?;
+        loop {
+            match listener.next().context(|| "listen to the container's first process")? {
+                Word::Failed(error) => return Err(error),
+                Word::End => break,
+                _ => {}
+            }
+        }
+        self.state.status = "running".into();
+        hooks::run("poststart", &self.hooks.poststart, &self.state)
     }
 
     /// Starts a further process in the container.
     pub fn exec(&self, exec: &ExecLaunch, stdio: Stdio<'_>) -> Result<Joined, LaunchError> {
-        let _ = (exec, stdio);
-        Err(LaunchError { kind: LaunchErrorKind::Failed, message: "exec".into() })
+        let host = Host {
+            id: &self.state.id,
+            pid: self.pid,
+            pidfd: self.pidfd.as_fd(),
+            namespaces: self.namespaces,
+        };
+        join::exec(&host, &self.cgroup, exec, stdio, 0)
     }
 
     /// Runs the `poststop` hooks; called once, after process 1 has ended. Failures are returned to
     /// be logged, since the specification wants the rest of the removal to go on.
     pub fn run_poststop_hooks(&self) -> Vec<LaunchError> {
-        Vec::new()
+        let state = State { status: "stopped".into(), pid: None, ..self.state.clone() };
+        hooks::run_all("poststop", &self.hooks.poststop, &state)
     }
 }

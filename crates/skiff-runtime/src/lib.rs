@@ -8,9 +8,18 @@
 //! Callers must be single-threaded: the child is a plain clone that runs ordinary code until it
 //! executes the program. Nothing here knows of images, of networks or of the daemon.
 
+pub mod accounts;
+mod apply;
 pub mod cgroup;
 pub mod container;
+pub mod facts;
+mod failure;
+mod hooks;
+mod init;
+pub mod join;
 pub mod launch;
+pub mod plan;
+mod report;
 pub mod seccomp;
 
 pub use container::{Container, Gate, Joined, Stdio, launch};

@@ -7,6 +7,7 @@
 
 #![expect(unsafe_code, reason = "this crate is where the workspace keeps it")]
 
+pub mod bpf;
 pub mod clone;
 pub mod exec;
 pub mod fds;
@@ -19,6 +20,7 @@ pub mod network;
 pub mod pages;
 pub mod process;
 pub mod resolve;
+pub mod seccomp;
 pub mod signal;
 pub mod signals;
 pub mod socket;

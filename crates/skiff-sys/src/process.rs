@@ -49,11 +49,9 @@ pub fn set_io_priority(class: u8, level: u16) -> io::Result<()> {
     check_long(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, value) }).map(drop)
 }
 
-/// `struct sched_attr` of the first version.
-#[repr(C)]
+/// What `struct sched_attr` of the first version says, without its size.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Scheduler {
-    size: u32,
     pub policy: u32,
     pub flags: u64,
     pub nice: i32,
@@ -63,11 +61,33 @@ pub struct Scheduler {
     pub period: u64,
 }
 
+/// `struct sched_attr`.
+#[repr(C)]
+struct Attr {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
 /// Sets the scheduler of the caller.
 ///
 /// [sched_setattr(2)](https://man7.org/linux/man-pages/man2/sched_setattr.2.html)
 pub fn set_scheduler(scheduler: &Scheduler) -> io::Result<()> {
-    let attr = Scheduler { size: size_of::<Scheduler>() as u32, ..*scheduler };
+    let attr = Attr {
+        size: size_of::<Attr>() as u32,
+        policy: scheduler.policy,
+        flags: scheduler.flags,
+        nice: scheduler.nice,
+        priority: scheduler.priority,
+        runtime: scheduler.runtime,
+        deadline: scheduler.deadline,
+        period: scheduler.period,
+    };
     // SAFETY: the kernel reads `attr`, which states its own size.
     check_long(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) }).map(drop)
 }
@@ -149,7 +169,9 @@ fn waitid(kind: libc::idtype_t, id: libc::id_t, block: bool) -> io::Result<Optio
             Err(error) => return Err(error),
             Ok(_) => {
                 // SAFETY: after waitid the union holds the SIGCHLD fields, or zeros.
-                let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+                let pid = unsafe { info.si_pid() };
+                // SAFETY: as above.
+                let status = unsafe { info.si_status() };
                 let exit = match info.si_code {
                     libc::CLD_EXITED => Exit::Code(status),
                     _ => Exit::Signal(status),

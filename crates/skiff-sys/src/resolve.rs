@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, statat};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2};
 use rustix::io::Errno;
 
 /// Symbolic links followed before `ELOOP`, the kernel's number.
@@ -28,6 +28,11 @@ pub fn open(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<Owne
 /// where both could lead a write somewhere else (CVE-2025-52881).
 pub fn open_beneath(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
     open_with(root, path, flags, ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV)
+}
+
+/// As [`open`], and refuses symbolic links, the last component included.
+pub fn open_no_links(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    open_with(root, path, flags, ResolveFlags::NO_SYMLINKS)
 }
 
 fn open_with(
@@ -221,12 +226,6 @@ impl<'a> Walker<'a> {
 /// Links on procfs may lead out of any root, so none is followed there.
 fn is_magic(link: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(rustix::fs::fstatfs(link)?.f_type == rustix::fs::PROC_SUPER_MAGIC)
-}
-
-/// Says whether `path` inside `root` itself is a symbolic link.
-pub fn is_symlink(root: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
-    let stat = statat(root, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(FileType::from_raw_mode(stat.st_mode).is_symlink())
 }
 
 #[cfg(test)]

@@ -20,9 +20,9 @@ pub fn reset_all() -> io::Result<()> {
     set_mask(&empty_set())
 }
 
-/// Unblocks every signal.
-pub fn unblock_all() -> io::Result<()> {
-    set_mask(&empty_set())
+/// Blocks every signal that can be blocked.
+pub fn block_all() -> io::Result<()> {
+    set_mask(&full_set())
 }
 
 /// Waits for any blocked signal and takes it. Returns its number.

@@ -1,0 +1,243 @@
+//! The root file system: attached in the container's mount namespace, then made the root.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    mount_change, move_mount, unmount,
+};
+
+use super::source::open_bind;
+use super::{file_system, mount};
+use crate::failure::{Context, failed};
+use crate::launch::{LaunchError, Rootfs};
+use crate::plan::{Propagation, RootPlan};
+
+/// Strings longer than this are refused by `fsconfig(2)`.
+const MAX_FSCONFIG: usize = 255;
+
+/// Room of the data argument of `mount(2)`.
+const MAX_MOUNT_DATA: usize = 4095;
+
+/// Attaches the root and returns it. `opened` is the root if the parent opened it.
+pub(super) fn attach(plan: &RootPlan, opened: Option<OwnedFd>) -> Result<OwnedFd, LaunchError> {
+    mount_change("/", propagation_flags(plan.host_propagation))
+        .context(|| "change the propagation of /")?;
+    let place = place(&plan.rootfs);
+    if plan.host_propagation.kind == skiff_sys::mount::propagation::SHARED {
+        make_parent_private(place)?;
+    }
+    let tree = match opened {
+        Some(tree) => tree,
+        None => open(plan)?,
+    };
+    let to = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(&tree, "", CWD, place, to)
+        .context(|| format!("attach the root file system at {}", place.display()))?;
+    Ok(tree)
+}
+
+/// Makes the root's mount, detached.
+pub(super) fn open(plan: &RootPlan) -> Result<OwnedFd, LaunchError> {
+    match &plan.rootfs {
+        Rootfs::Path(path) => open_bind(path, true),
+        Rootfs::Overlay { lowers, upper, work, volatile } => {
+            let overlay = Overlay { lowers, upper, work, volatile: *volatile };
+            overlay.mount(plan.label.as_deref())
+        }
+    }
+}
+
+/// A directory to attach the root at; visible nowhere but in the container's mount namespace. Not
+/// the upper directory's parent: what is bound into the container is often found there.
+fn place(rootfs: &Rootfs) -> &Path {
+    match rootfs {
+        Rootfs::Path(path) => path,
+        Rootfs::Overlay { work, .. } => work,
+    }
+}
+
+/// Mounting on a shared mount would show the mount to the host.
+fn make_parent_private(place: &Path) -> Result<(), LaunchError> {
+    for candidate in place.ancestors() {
+        match mount_change(candidate, MountPropagationFlags::PRIVATE) {
+            // Not a mount point.
+            Err(rustix::io::Errno::INVAL) => {}
+            other => return other.context(|| format!("make {} private", candidate.display())),
+        }
+    }
+    Ok(())
+}
+
+fn propagation_flags(propagation: Propagation) -> MountPropagationFlags {
+    use skiff_sys::mount::propagation as p;
+    let kind = match propagation.kind {
+        p::SHARED => MountPropagationFlags::SHARED,
+        p::PRIVATE => MountPropagationFlags::PRIVATE,
+        p::UNBINDABLE => MountPropagationFlags::UNBINDABLE,
+        _ => MountPropagationFlags::DOWNSTREAM,
+    };
+    if propagation.recursive { kind | MountPropagationFlags::REC } else { kind }
+}
+
+/// Makes `root` the root directory and lets go of the old one.
+pub(super) fn pivot(
+    root: BorrowedFd<'_>,
+    host: Propagation,
+    propagation: Option<Propagation>,
+) -> Result<(), LaunchError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let old = rustix::fs::open("/", flags, Mode::empty()).context(|| "open /")?;
+    rustix::process::fchdir(root).context(|| "chdir to the root file system")?;
+    rustix::process::pivot_root(".", ".").context(|| "pivot_root")?;
+    // The old root now lies on top of the new one.
+    rustix::process::fchdir(&old).context(|| "chdir to the old root")?;
+    if host.kind == skiff_sys::mount::propagation::SHARED {
+        let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        mount_change(".", slave).context(|| "change the propagation of the old root")?;
+    }
+    unmount(".", UnmountFlags::DETACH).context(|| "unmount the old root")?;
+    rustix::process::chdir("/").context(|| "chdir to /")?;
+    match propagation {
+        Some(propagation) => mount::set_propagation(root, propagation)
+            .context(|| "change the propagation of the root file system"),
+        None => Ok(()),
+    }
+}
+
+/// An overlay's directories.
+struct Overlay<'a> {
+    lowers: &'a [PathBuf],
+    upper: &'a Path,
+    work: &'a Path,
+    volatile: bool,
+}
+
+impl Overlay<'_> {
+    fn mount(&self, label: Option<&str>) -> Result<OwnedFd, LaunchError> {
+        let upper = self.upper.display();
+        let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).context(|| "open overlay")?;
+        match self.configure(fs.as_fd(), label) {
+            Ok(()) => {
+                fsconfig_create(&fs).map_err(|error| {
+                    failed(
+                        format_args!("mount overlay for {upper}{}", file_system::complaint(&fs)),
+                        error,
+                    )
+                })?;
+                fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+                    .context(|| format!("mount overlay for {upper}"))
+            }
+            // Before 6.8 there is no `lowerdir+`, and one string holds 255 bytes.
+            Err(rustix::io::Errno::INVAL) => {
+                self.mount_old(label).context(|| format!("mount overlay for {upper}"))
+            }
+            Err(error) => Err(failed(format_args!("configure overlay for {upper}"), error)),
+        }
+    }
+
+    fn configure(&self, fs: BorrowedFd<'_>, label: Option<&str>) -> rustix::io::Result<()> {
+        // Paths that are too long are named by descriptors, which must live until the mount is
+        // made; they are left to the caller's exit or `execve`.
+        let string = |key: &str, path: &Path| {
+            if path.as_os_str().len() <= MAX_FSCONFIG {
+                return fsconfig_set_string(fs, key, path);
+            }
+            let fd = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+            let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            std::mem::forget(fd);
+            fsconfig_set_string(fs, key, name)
+        };
+        for lower in self.lowers {
+            string("lowerdir+", lower)?;
+        }
+        string("upperdir", self.upper)?;
+        string("workdir", self.work)?;
+        if self.volatile {
+            fsconfig_set_flag(fs, "volatile")?;
+        }
+        if let Some(label) = label {
+            fsconfig_set_string(fs, "context", label)?;
+        }
+        Ok(())
+    }
+
+    /// By `mount(2)`, with short names for the directories where the options would not fit.
+    fn mount_old(&self, label: Option<&str>) -> io::Result<OwnedFd> {
+        let plain = self.options(label, &mut |path| Ok(escape(path)));
+        let (options, _pinned) = match plain {
+            Ok(options) if options.len() <= MAX_MOUNT_DATA => (options, Vec::new()),
+            _ => {
+                let mut pinned = Vec::new();
+                let options = self.options(label, &mut |path| {
+                    let flags = OFlags::PATH | OFlags::CLOEXEC;
+                    let fd = rustix::fs::open(path, flags, Mode::empty())?;
+                    let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
+                    pinned.push(fd);
+                    Ok(name)
+                })?;
+                (options, pinned)
+            }
+        };
+        let data = std::ffi::CString::new(options)?;
+        rustix::mount::mount(
+            "overlay",
+            self.work,
+            "overlay",
+            MountFlags::empty(),
+            data.as_c_str(),
+        )?;
+        let mounted = open_bind_io(self.work)?;
+        unmount(self.work, UnmountFlags::DETACH)?;
+        Ok(mounted)
+    }
+
+    fn options(
+        &self,
+        label: Option<&str>,
+        name: &mut dyn FnMut(&Path) -> io::Result<String>,
+    ) -> io::Result<String> {
+        let lowers = self.lowers.iter().map(|lower| name(lower)).collect::<io::Result<Vec<_>>>()?;
+        let (upper, work) = (name(self.upper)?, name(self.work)?);
+        let mut options = format!("lowerdir={},upperdir={upper},workdir={work}", lowers.join(":"));
+        if self.volatile {
+            options.push_str(",volatile");
+        }
+        if let Some(label) = label {
+            options.push_str(&format!(",context=\"{label}\""));
+        }
+        Ok(options)
+    }
+}
+
+fn open_bind_io(path: &Path) -> io::Result<OwnedFd> {
+    use rustix::mount::OpenTreeFlags;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    Ok(rustix::mount::open_tree(CWD, path, flags)?)
+}
+
+/// Overlay's option syntax gives a meaning to these three.
+fn escape(path: &Path) -> String {
+    let mut text = String::new();
+    for c in path.to_string_lossy().chars() {
+        if matches!(c, '\\' | ':' | ',') {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn separators_in_paths_are_escaped() {
+        assert_eq!(escape(Path::new("/a:b,c\\d")), "/a\\:b\\,c\\\\d");
+    }
+}

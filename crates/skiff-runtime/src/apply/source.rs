@@ -1,0 +1,69 @@
+//! What is bound into a container from outside, as detached mounts.
+//!
+//! For containers in a user namespace the parent opens these before it clones: the container's
+//! root may have no right to walk to them. Otherwise the child does, one at a time.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::CWD;
+use rustix::mount::OpenTreeFlags;
+use skiff_sys::mount::{Change, propagation, set_attributes};
+use skiff_sys::namespace as ns;
+
+use super::{device, mount, root};
+use crate::failure::Context;
+use crate::launch::LaunchError;
+use crate::plan::{MountSource, Op, Plan};
+
+/// Detached mounts by the index of their operation.
+#[derive(Default)]
+pub(crate) struct Sources {
+    pub(crate) root: Option<OwnedFd>,
+    pub(crate) binds: HashMap<usize, OwnedFd>,
+}
+
+/// Opens in the parent what only the parent can open.
+pub(crate) fn open_sources(plan: &Plan) -> Result<Sources, LaunchError> {
+    let mut sources = Sources::default();
+    let foreign = plan.namespaces.has_own(ns::USER);
+    if foreign {
+        sources.root = Some(root::open(&plan.root)?);
+    }
+    for (index, op) in plan.ops.iter().enumerate() {
+        let source = match op {
+            Op::Mount(mount) => match &mount.source {
+                MountSource::Bind { path, recursive } if foreign || mount.idmap.is_some() => {
+                    let fd = open_bind(path, *recursive)?;
+                    if let Some(idmap) = &mount.idmap {
+                        mount::set_idmap(fd.as_fd(), idmap)?;
+                    }
+                    // The host's mounts may be shared; those of a container must not be, unless
+                    // its options say so, which is applied later.
+                    detach_from_host(&fd)?;
+                    fd
+                }
+                _ => continue,
+            },
+            Op::Device(plan) if foreign => device::open_host_node(plan)?,
+            _ => continue,
+        };
+        sources.binds.insert(index, source);
+    }
+    Ok(sources)
+}
+
+/// Copies the mount at a host path into a detached one.
+pub(crate) fn open_bind(path: &Path, recursive: bool) -> Result<OwnedFd, LaunchError> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    rustix::mount::open_tree(CWD, path, flags).context(|| format!("stat {}", path.display()))
+}
+
+fn detach_from_host(tree: &OwnedFd) -> Result<(), LaunchError> {
+    let change = Change { propagation: propagation::SLAVE, recursive: true, ..Change::default() };
+    set_attributes(tree.as_fd(), &change).context(|| "set propagation")
+}

@@ -1,0 +1,263 @@
+//! From a [`Launch`] and [`HostFacts`] to a [`Plan`]: pure, no file is opened here.
+//!
+//! A plan is the complete list of what the child does, in order, with every string ready. What can
+//! be wrong with a specification is found here and named, so that [`crate::apply`] fails only when
+//! the kernel or the host says no. The order of operations is the OCI specification's and, where
+//! that leaves room, runc's.
+
+mod device;
+mod mount;
+mod namespace;
+mod process;
+mod sysctl;
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+use skiff_model::oci::{Hook, Spec};
+
+pub use device::DevicePlan;
+pub use mount::{IdmapPlan, MountPlan, MountSource, Parameter, Propagation};
+pub use namespace::{IdMaps, Join, NamespacePlan};
+pub use process::{CapabilityPlan, ProcessPlan, RlimitPlan, SeccompPlan, UserPlan};
+pub use sysctl::Sysctl;
+
+use crate::cgroup::CgroupConfig;
+use crate::facts::HostFacts;
+use crate::launch::{ExecLaunch, Launch, LaunchError, LaunchErrorKind, Rootfs, SeccompSource};
+
+/// Everything the parent and the child do to start a container.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub cgroup: CgroupConfig,
+    pub namespaces: NamespacePlan,
+    pub root: RootPlan,
+    /// Done by the child in its new namespaces, in this order, before it becomes the user.
+    pub ops: Vec<Op>,
+    pub process: ProcessPlan,
+    /// Run a minimal init as process 1.
+    pub init: bool,
+    pub hooks: HookPlan,
+}
+
+/// Where the root file system comes from and how it is attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootPlan {
+    pub rootfs: Rootfs,
+    /// Of every mount the child inherits, before it makes its own; `MS_*` propagation.
+    pub host_propagation: Propagation,
+    /// SELinux label of the overlay.
+    pub label: Option<String>,
+}
+
+/// Hooks that the plan's operations do not carry themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HookPlan {
+    /// `prestart`, then `createRuntime`.
+    pub create_runtime: Vec<Hook>,
+    /// Run by the child, as the user, right before the program.
+    pub start_container: Vec<Hook>,
+    pub poststart: Vec<Hook>,
+    pub poststop: Vec<Hook>,
+}
+
+/// One step of the child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    Keyring(CString),
+    LoopbackUp,
+    Mount(MountPlan),
+    /// The container's view of its control groups.
+    MountCgroups(MountPlan),
+    Device(DevicePlan),
+    /// A symbolic link in `/dev`; what is there already stays.
+    DevLink {
+        path: PathBuf,
+        target: &'static str,
+    },
+    /// `/dev/ptmx`, replacing what is there.
+    Ptmx,
+    /// Let the parent run its hooks and wait for it.
+    RuntimeHooks,
+    ContainerHooks(Vec<Hook>),
+    PivotRoot {
+        propagation: Option<Propagation>,
+    },
+    /// Make mounts read-only that had to be filled first.
+    LateReadonly(PathBuf),
+    RootReadonly,
+    /// Open the terminal and show it as `/dev/console`.
+    Console,
+    Hostname(String),
+    Domainname(String),
+    Sysctl(Sysctl),
+    ReadonlyPath(PathBuf),
+    MaskedPath(PathBuf),
+}
+
+/// Makes the plan of a container.
+pub fn plan(launch: &Launch, facts: &HostFacts) -> Result<Plan, LaunchError> {
+    let spec = &launch.spec;
+    check_id(&launch.id)?;
+    let linux = spec.linux.clone().unwrap_or_default();
+    let process = spec.process.as_ref().ok_or_else(|| invalid("process: must be set"))?;
+    let namespaces = namespace::plan(&linux)?;
+    check_against_namespaces(spec, &namespaces)?;
+    let mut process = process::plan(process, launch.user.as_ref(), facts)?;
+    process.personality = process::personality(linux.personality.as_ref())?;
+    process.seccomp = match &launch.seccomp {
+        SeccompSource::Program(program) => Some(SeccompPlan { program: program.clone(), flags: 0 }),
+        SeccompSource::Spec => process::compile_seccomp(linux.seccomp.as_ref())?,
+    };
+    let hooks = spec.hooks.clone().unwrap_or_default();
+    let label = (facts.selinux && !linux.mount_label.is_empty()).then(|| linux.mount_label.clone());
+    Ok(Plan {
+        cgroup: CgroupConfig {
+            path: linux.cgroups_path.clone(),
+            id: launch.id.clone(),
+            driver: launch.cgroup_driver,
+            resources: linux.resources.clone().unwrap_or_default(),
+        },
+        root: root_plan(launch, &linux.rootfs_propagation, label.clone())?,
+        ops: ops(launch, &namespaces, label.as_deref(), facts)?,
+        namespaces,
+        process,
+        init: launch.init,
+        hooks: HookPlan {
+            create_runtime: hooks.prestart.into_iter().chain(hooks.create_runtime).collect(),
+            start_container: hooks.start_container,
+            poststart: hooks.poststart,
+            poststop: hooks.poststop,
+        },
+    })
+}
+
+/// Makes the plan of a process that joins a container.
+pub fn plan_exec(exec: &ExecLaunch, facts: &HostFacts) -> Result<ProcessPlan, LaunchError> {
+    let mut plan = process::plan(&exec.process, exec.user.as_ref(), facts)?;
+    plan.seccomp = exec.seccomp.clone().map(|program| SeccompPlan { program, flags: 0 });
+    Ok(plan)
+}
+
+/// An error for what a configuration may not say.
+pub(crate) fn invalid(message: impl Into<String>) -> LaunchError {
+    LaunchError { kind: LaunchErrorKind::InvalidConfig, message: message.into() }
+}
+
+/// Checks a container id: it becomes a file name and a control group's name.
+pub fn check_id(id: &str) -> Result<(), LaunchError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
+    let ok =
+        !id.is_empty() && id.len() <= 1024 && id != "." && id != ".." && id.bytes().all(allowed);
+    if ok { Ok(()) } else { Err(invalid("invalid container ID format")) }
+}
+
+fn check_against_namespaces(spec: &Spec, namespaces: &NamespacePlan) -> Result<(), LaunchError> {
+    if !namespaces.has_own(skiff_sys::namespace::MOUNT) {
+        return Err(invalid("a container needs a mount namespace of its own"));
+    }
+    let named = !spec.hostname.is_empty() || !spec.domainname.is_empty();
+    if named && !namespaces.has_own(skiff_sys::namespace::UTS) {
+        return Err(invalid("unable to set hostname without a private UTS namespace"));
+    }
+    Ok(())
+}
+
+fn root_plan(
+    launch: &Launch,
+    propagation: &str,
+    label: Option<String>,
+) -> Result<RootPlan, LaunchError> {
+    let rootfs = match &launch.rootfs {
+        Rootfs::Path(path) if path.is_relative() => Rootfs::Path(launch.bundle.join(path)),
+        Rootfs::Overlay { lowers, .. } if lowers.is_empty() => {
+            return Err(invalid("root: an overlay needs a lower directory"));
+        }
+        other => other.clone(),
+    };
+    let host_propagation = match propagation {
+        "" => Propagation::slave(true),
+        word => Propagation::parse(word)
+            .ok_or_else(|| invalid(format!("rootfsPropagation={word} is not supported")))?,
+    };
+    // Unbindable mounts could not be bound into the container.
+    let host_propagation = host_propagation.unless_unbindable();
+    Ok(RootPlan { rootfs, host_propagation: host_propagation.recursive(), label })
+}
+
+fn ops(
+    launch: &Launch,
+    namespaces: &NamespacePlan,
+    label: Option<&str>,
+    facts: &HostFacts,
+) -> Result<Vec<Op>, LaunchError> {
+    let spec = &launch.spec;
+    let linux = spec.linux.clone().unwrap_or_default();
+    let hooks = spec.hooks.clone().unwrap_or_default();
+    let mut ops = Vec::with_capacity(spec.mounts.len() + linux.masked_paths.len() + 40);
+    let keyring = format!("_ses.{}", launch.id);
+    ops.push(Op::Keyring(
+        CString::new(keyring).map_err(|_| invalid("invalid container ID format"))?,
+    ));
+    if namespaces.create & skiff_sys::namespace::NETWORK != 0 {
+        ops.push(Op::LoopbackUp);
+    }
+    let mut late = Vec::new();
+    for mount in &spec.mounts {
+        let plan = mount::plan(mount, &launch.bundle, label)?;
+        if plan.late_readonly {
+            late.push(Op::LateReadonly(plan.destination.clone()));
+        }
+        ops.push(match plan.source {
+            MountSource::Cgroup => Op::MountCgroups(plan),
+            _ => Op::Mount(plan),
+        });
+    }
+    if needs_dev(spec) {
+        device::push_ops(&linux.devices, facts, &mut ops)?;
+    }
+    if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
+        ops.push(Op::RuntimeHooks);
+    }
+    if !hooks.create_container.is_empty() {
+        ops.push(Op::ContainerHooks(hooks.create_container));
+    }
+    ops.push(Op::PivotRoot { propagation: Propagation::parse(&linux.rootfs_propagation) });
+    ops.append(&mut late);
+    if spec.root.as_ref().is_some_and(|root| root.readonly) {
+        ops.push(Op::RootReadonly);
+    }
+    ops.push(Op::Console);
+    if !spec.hostname.is_empty() {
+        ops.push(Op::Hostname(spec.hostname.clone()));
+    }
+    if !spec.domainname.is_empty() {
+        ops.push(Op::Domainname(spec.domainname.clone()));
+    }
+    for (key, value) in &linux.sysctl {
+        ops.push(Op::Sysctl(sysctl::check(key, value, namespaces)?));
+    }
+    let absolute = |path: &PathBuf| {
+        if path.is_absolute() {
+            Ok(path.clone())
+        } else {
+            Err(invalid(format!("{} is not an absolute path", path.display())))
+        }
+    };
+    for path in &linux.readonly_paths {
+        ops.push(Op::ReadonlyPath(absolute(path)?));
+    }
+    for path in &linux.masked_paths {
+        ops.push(Op::MaskedPath(absolute(path)?));
+    }
+    Ok(ops)
+}
+
+/// A container that got the host's `/dev`, or any other, by a bind keeps it as it is.
+fn needs_dev(spec: &Spec) -> bool {
+    !spec.mounts.iter().any(|mount| {
+        let bind = mount.kind == "bind"
+            || mount.options.iter().any(|option| option == "bind" || option == "rbind");
+        bind && mount::clean(&mount.destination) == Path::new("/dev")
+    })
+}
