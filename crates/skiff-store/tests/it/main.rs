@@ -1,0 +1,5 @@
+//! Tests of the store on a real file system, with real archives.
+
+mod support;
+
+mod roundtrip;
