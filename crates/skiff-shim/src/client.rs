@@ -20,7 +20,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 pub use crate::frame::{
     FrameError, FrameReader, MAX_DESCRIPTORS, frame, recv_with_fds, send_with_fds,
 };
-use crate::keeper::{EXIT_HELD, Identity, KEEPER_LOCK, KEEPER_SOCKET, KEEPER_VERSION};
+use crate::keeper::{EXIT_HELD, Identity, KEEPER_LOCK, KEEPER_SOCKET, KEEPER_VERSION, VERSION};
 use crate::protocol::{EXIT_RECORD, ExitRecord, MONITOR_SOCKET};
 
 /// How long an old keeper may take to stop.
@@ -29,7 +29,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Whose keeper, and from which executable.
 #[derive(Debug, Clone, Copy)]
 pub struct KeeperConfig<'a> {
-    /// The executable; called with `keeper` and the keeper's arguments.
+    /// The executable; called by the name `skiff-keeper`, with the keeper's arguments.
     pub executable: &'a Path,
     /// Exists, with mode 0700.
     pub exec_root: &'a Path,
@@ -66,6 +66,7 @@ pub enum ClientError {
 /// When there is no keeper afterwards.
 pub fn ensure_keeper(config: KeeperConfig<'_>) -> Result<(), ClientError> {
     let build = build_of(config.executable)?;
+    let _one_at_a_time = starting(config.exec_root)?;
     if is_locked(config.exec_root)? {
         let identity = read_identity(config.exec_root);
         if identity.as_ref().is_some_and(|it| it.build == build && it.version == VERSION) {
@@ -75,8 +76,6 @@ pub fn ensure_keeper(config: KeeperConfig<'_>) -> Result<(), ClientError> {
     }
     start_keeper(config)
 }
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Starts a keeper from a sealed copy of the executable in memory, which nothing in a container
 /// can reach. Returns when it serves, or if another one does.
@@ -93,7 +92,6 @@ pub fn start_keeper(config: KeeperConfig<'_>) -> Result<(), ClientError> {
     let mut command = Command::new(path);
     command
         .arg0("skiff-keeper")
-        .arg("keeper")
         .arg("--exec-root")
         .arg(config.exec_root)
         .arg("--data-root")
@@ -190,6 +188,25 @@ fn connect_in(directory: &Path, name: &str) -> io::Result<UnixStream> {
     Ok(UnixStream::from(socket))
 }
 
+/// Held by whoever looks for a keeper to start or stop one.
+fn starting(exec_root: &Path) -> Result<OwnedFd, ClientError> {
+    let path = exec_root.join("keeper.starting");
+    let failed = |errno: Errno| ClientError::File {
+        what: "lock",
+        path: path.clone(),
+        source: errno.into(),
+    };
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let lock = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).map_err(failed)?;
+    loop {
+        match flock(&lock, FlockOperation::LockExclusive) {
+            Ok(()) => return Ok(lock),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
+}
+
 /// Whether a keeper lives: it holds the lock as long as it does.
 fn is_locked(exec_root: &Path) -> Result<bool, ClientError> {
     let path = exec_root.join(KEEPER_LOCK);
@@ -217,7 +234,7 @@ fn read_identity(exec_root: &Path) -> Option<Identity> {
 fn is_keeper(pid: Option<Pid>) -> bool {
     let Some(pid) = pid else { return false };
     std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()))
-        .is_ok_and(|line| line.starts_with(b"skiff-keeper\0keeper\0"))
+        .is_ok_and(|line| line.starts_with(b"skiff-keeper\0--exec-root\0"))
 }
 
 /// Tells one build from another without reading it.

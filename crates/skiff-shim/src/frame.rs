@@ -75,7 +75,8 @@ impl FrameReader {
     /// # Errors
     ///
     /// When the bytes are not a frame; nothing that follows can be trusted then.
-    pub fn next_frame<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+    #[allow(clippy::should_implement_trait, reason = "it is generic and can fail")]
+    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let rest = &self.bytes[self.used..];
         let Some((length, rest)) = rest.split_first_chunk::<LENGTH>() else {
             return Ok(None);
@@ -183,7 +184,7 @@ mod tests {
             let mut seqs = Vec::new();
             for bytes in stream.chunks(piece) {
                 reader.push(bytes);
-                while let Some(request) = reader.next_frame::<Request>().unwrap() {
+                while let Some(request) = reader.next::<Request>().unwrap() {
                     seqs.push(request.seq);
                 }
             }
@@ -196,7 +197,7 @@ mod tests {
     fn a_length_over_the_limit_is_refused_before_anything_is_kept() {
         let mut reader = FrameReader::default();
         reader.push(&u32::MAX.to_le_bytes());
-        assert!(matches!(reader.next_frame::<Request>(), Err(FrameError::TooLong(_))));
+        assert!(matches!(reader.next::<Request>(), Err(FrameError::TooLong(_))));
     }
 
     #[test]
@@ -206,7 +207,7 @@ mod tests {
         bytes.extend_from_slice(body);
         let mut reader = FrameReader::default();
         reader.push(&bytes);
-        assert_eq!(reader.next_frame::<Request>().unwrap().unwrap().seq, 3);
+        assert_eq!(reader.next::<Request>().unwrap().unwrap().seq, 3);
     }
 
     proptest! {
@@ -214,7 +215,7 @@ mod tests {
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut reader = FrameReader::default();
             reader.push(&bytes);
-            while let Ok(Some(_)) = reader.next_frame::<Request>() {}
+            while let Ok(Some(_)) = reader.next::<Request>() {}
         }
 
         #[test]
@@ -225,7 +226,7 @@ mod tests {
             bytes.truncate(bytes.len() - cut % bytes.len());
             let mut reader = FrameReader::default();
             reader.push(&bytes);
-            let _ = reader.next_frame::<Request>();
+            let _ = reader.next::<Request>();
         }
     }
 }

@@ -36,6 +36,8 @@ pub const KEEPER_SOCKET: &str = "keeper.sock";
 pub(crate) const KEEPER_LOCK: &str = "keeper.lock";
 /// Holds an [`Identity`].
 pub(crate) const KEEPER_VERSION: &str = "keeper.version";
+/// Version of the keeper and of the daemon's side.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 const KEEPER_LOG: &str = "keeper.log";
 
 /// Exit status that says another keeper lives.
@@ -119,9 +121,13 @@ fn start(arguments: &Arguments) -> Result<(), KeeperError> {
     let lock = take_lock(root)?;
     let listener = listen_in(root)?;
     match fork().map_err(system("fork"))? {
-        Fork::Parent(_) => Ok(()),
+        Fork::Parent(pid) => {
+            // Here and not in the child: who started us may look as soon as we return.
+            let (version, build) = (VERSION.to_owned(), arguments.build.clone());
+            write_identity(root, &Identity { version, build, pid })
+        }
         Fork::Child => {
-            let ended = settle(root, &arguments.build)
+            let ended = settle(root)
                 .and_then(|()| Keeper::new(listener, lock).map_err(system("set up")))
                 .map(Keeper::run);
             if let Err(error) = &ended {
@@ -164,18 +170,12 @@ fn listen_in(root: &Path) -> Result<OwnedFd, KeeperError> {
 }
 
 /// Makes the process independent of whoever started it.
-fn settle(root: &Path, build: &str) -> Result<(), KeeperError> {
+fn settle(root: &Path) -> Result<(), KeeperError> {
     let _ = rustix::process::setsid();
     block_all().map_err(system("block signals"))?;
     std::env::set_current_dir("/").map_err(system("change to /"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     redirect_stdio(&root.join(KEEPER_LOG))?;
-    let identity = Identity {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        build: build.to_owned(),
-        pid: rustix::process::getpid().as_raw_nonzero().get(),
-    };
-    write_identity(root, &identity)?;
     // Best effort, each: less comfort without them, but containers run.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
@@ -355,7 +355,8 @@ fn accept(listener: &OwnedFd) -> OwnedFd {
     }
 }
 
-fn complain(text: &str) {
+/// Writes to the keeper's log, which monitors share.
+pub(crate) fn complain(text: &str) {
     // There is nobody else to tell.
     let _ =
         rustix::io::write(rustix::stdio::stderr(), format!("skiff keeper: {text}\n").as_bytes());

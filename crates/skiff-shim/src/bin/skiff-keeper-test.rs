@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    skiff_shim::keeper::main(std::env::args_os().skip(2))
+    skiff_shim::keeper::main(std::env::args_os().skip(1))
 }

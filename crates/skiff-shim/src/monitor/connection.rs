@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, sockopt::socket_peercred};
@@ -17,6 +18,9 @@ use crate::protocol::{Message, Request};
 
 /// Answers and events a daemon may leave unread.
 const UNREAD_LIMIT: usize = 4 << 20;
+
+/// How long a daemon that does not read can keep a monitor that has nothing else to do.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// Descriptors that may wait for the frame they belong to.
 const DESCRIPTOR_LIMIT: usize = 1024;
@@ -32,6 +36,7 @@ pub(super) struct Connection {
     /// In the order they came; each frame takes as many as it says it has.
     pub(super) descriptors: VecDeque<OwnedFd>,
     queue: Queue,
+    last_sent: Instant,
     waits_to_write: bool,
     /// It has said hello or launched, so it gets events.
     pub(super) listens: bool,
@@ -51,6 +56,7 @@ impl Connection {
             reader: FrameReader::default(),
             descriptors: VecDeque::new(),
             queue: Queue::default(),
+            last_sent: Instant::now(),
             waits_to_write: false,
             listens: false,
         }
@@ -80,7 +86,7 @@ impl Connection {
 
     /// The next whole request.
     pub(super) fn next(&mut self) -> Result<Option<Request>, Dropped> {
-        self.reader.next_frame().map_err(|_| Dropped)
+        self.reader.next().map_err(|_| Dropped)
     }
 
     /// Sends a message, or queues it.
@@ -96,13 +102,20 @@ impl Connection {
 
     /// Sends what waits.
     pub(super) fn flush(&mut self, hub: &Hub) -> Result<(), Dropped> {
-        self.queue.flush(&self.socket).map_err(|_| Dropped)?;
+        if self.queue.flush(&self.socket).map_err(|_| Dropped)? > 0 {
+            self.last_sent = Instant::now();
+        }
         self.settle(hub);
         Ok(())
     }
 
     pub(super) fn has_unsent(&self) -> bool {
         !self.queue.is_empty()
+    }
+
+    /// Whether it has left things unread for too long, now that the monitor wants to go.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.has_unsent() && self.last_sent.elapsed() > STUCK
     }
 
     pub(super) fn close(self, hub: &Hub) {

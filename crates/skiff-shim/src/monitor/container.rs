@@ -1,71 +1,74 @@
-//! The container as its monitor sees it. (Seam until skiff-runtime lands: a plain process.)
+//! The container as its monitor holds it: what is asked of the runtime, and what has to be let go
+//! when it has ended.
+//!
+//! Invariant: nothing of this is given up before the daemon has been told of the end. The mount
+//! namespace most of all: if it went with the container's last process, unmounting its root (with
+//! a sync of the whole disk, for an overlay) would come before the process counts as ended.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::Command;
 
+use rustix::fs::{Mode, OFlags};
 use skiff_runtime::cgroup::OomEvents;
-use skiff_runtime::launch::{ExecLaunch, Launch, LaunchError, LaunchErrorKind};
-use skiff_runtime::{Joined, Stdio};
+use skiff_runtime::launch::{ExecLaunch, Launch, LaunchError};
+use skiff_runtime::{Gate, Joined, Stdio};
 
 #[derive(Debug)]
 pub(super) struct Container {
-    pub(super) pid: i32,
-    pub(super) pidfd: OwnedFd,
-    pub(super) console: Option<OwnedFd>,
-}
-
-fn spawn(process: &skiff_model::oci::Process, stdio: Stdio<'_>) -> Result<Joined, LaunchError> {
-    let mut command = Command::new(&process.args[0]);
-    command.args(&process.args[1..]);
-    let copy = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().expect("dup");
-    let mut console = None;
-    match stdio {
-        Stdio::Fds { stdin, stdout, stderr } => {
-            command.stdin(copy(stdin)).stdout(copy(stdout)).stderr(copy(stderr));
-        }
-        Stdio::Terminal { .. } => {
-            use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-            let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
-                .expect("openpt");
-            grantpt(&master).expect("grantpt");
-            unlockpt(&master).expect("unlockpt");
-            let name = ptsname(&master, Vec::new()).expect("ptsname");
-            let slave = std::fs::File::options()
-                .read(true)
-                .write(true)
-                .open(name.to_str().expect("utf8"))
-                .expect("slave");
-            command.stdin(copy(slave.as_fd())).stdout(copy(slave.as_fd())).stderr(slave);
-            console = Some(master);
-        }
-    }
-    let child = command.spawn().map_err(|error| LaunchError {
-        kind: LaunchErrorKind::NotFound,
-        message: format!("exec: {error}"),
-    })?;
-    let pid = i32::try_from(child.id()).expect("pid");
-    let pidfd = rustix::process::pidfd_open(
-        rustix::process::Pid::from_raw(pid).expect("pid"),
-        rustix::process::PidfdFlags::empty(),
-    )
-    .expect("pidfd");
-    Ok(Joined { pid, pidfd, console })
+    inner: skiff_runtime::Container,
+    /// `None` if it had ended before we came to it.
+    mounts: Option<OwnedFd>,
 }
 
 impl Container {
     pub(super) fn launch(launch: &Launch, stdio: Stdio<'_>) -> Result<Container, LaunchError> {
-        let joined = spawn(launch.spec.process.as_ref().expect("process"), stdio)?;
-        Ok(Container { pid: joined.pid, pidfd: joined.pidfd, console: joined.console })
+        let inner = skiff_runtime::launch(launch, stdio, Gate::Open)?;
+        let mounts = format!("/proc/{}/ns/mnt", inner.pid);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let mounts = rustix::fs::open(mounts, flags, Mode::empty()).ok();
+        Ok(Container { inner, mounts })
     }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.inner.pid
+    }
+
+    pub(super) fn pidfd(&self) -> std::io::Result<OwnedFd> {
+        self.inner.pidfd.as_fd().try_clone_to_owned()
+    }
+
+    /// The terminal's master side; can be taken once.
+    pub(super) fn take_console(&mut self) -> Option<OwnedFd> {
+        self.inner.console.take()
+    }
+
     pub(super) fn exec(&self, exec: &ExecLaunch, stdio: Stdio<'_>) -> Result<Joined, LaunchError> {
-        spawn(&exec.process, stdio)
+        self.inner.exec(exec, stdio)
     }
-    pub(super) fn kill_all(&self) {}
+
+    /// Kills what lives on after init, which is nothing in a pid namespace of its own.
+    pub(super) fn kill_all(&self) {
+        // Failing, there is nothing better to do; that the group stays will be seen.
+        let _ = self.inner.cgroup.kill_all();
+    }
+
     pub(super) fn oom_kill_count(&self) -> u64 {
-        0
+        self.inner.cgroup.oom_kill_count()
     }
+
     pub(super) fn oom_events(&self) -> Option<OomEvents> {
-        None
+        self.inner.cgroup.oom_events().ok()
     }
-    pub(super) fn release(&mut self) {}
+
+    /// Lets go of everything, after init has ended and that was told. Returns what went wrong.
+    pub(super) fn release(&mut self) -> Vec<String> {
+        // Closing the last reference unmounts, and returns when that is done.
+        self.mounts = None;
+        let mut failures = Vec::new();
+        if let Err(error) = self.inner.cgroup.remove() {
+            failures.push(format!("remove the control group: {error}"));
+        }
+        let hooks = self.inner.run_poststop_hooks();
+        failures.extend(hooks.into_iter().map(|error| error.message));
+        failures
+    }
 }

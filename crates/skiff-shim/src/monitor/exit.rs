@@ -115,7 +115,9 @@ impl Monitor {
         if let Some(oom) = self.oom.take() {
             self.hub.poll.remove(oom.as_fd());
         }
-        self.container.release();
+        for failure in self.container.release() {
+            crate::keeper::complain(&format!("{}: {failure}", self.run_dir.display()));
+        }
         self.ending.released = true;
         self.hub.events.push(Event::Released);
     }
@@ -135,7 +137,7 @@ impl Monitor {
         if self.ending.has_begun() {
             let clients = self.tasks.values().any(Task::has_clients);
             let execs = self.tasks.values().any(|task| !task.exited);
-            let unsent = self.connections.values().any(super::Connection::has_unsent);
+            let unsent = self.connections.values().any(|it| it.has_unsent() && !it.is_stuck());
             self.ending.over = !clients && !execs && !unsent && self.hub.events.is_empty();
             if self.ending.over {
                 let _ = std::fs::remove_file(self.run_dir.join(MONITOR_SOCKET));

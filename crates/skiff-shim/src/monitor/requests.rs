@@ -61,7 +61,7 @@ impl Idle {
                 started.task.attach(&mut self.hub, request, socket);
             }
         }
-        let answer = Answer::Started { pid: started.container.pid, at: started_at };
+        let answer = Answer::Started { pid: started.container.pid(), at: started_at };
         let sent = connection.send(&self.hub, &reply(seq, answer));
         started.task.settle(&mut self.hub);
         self.hub.touch();
@@ -99,9 +99,9 @@ impl Idle {
         };
         let mut container = Container::launch(&request.launch, streams.stdio())?;
         let started = Started {
-            pid: container.pid,
-            pidfd: container.pidfd.try_clone().map_err(failed("copy a descriptor"))?,
-            console: container.console.take(),
+            pid: container.pid(),
+            pidfd: container.pidfd().map_err(failed("copy a descriptor"))?,
+            console: container.take_console(),
         };
         let ours = streams.into_ours(started.console.as_ref()).map_err(no_streams)?;
         let mut task = Task::new(INIT, None, started, ours, request.stdin_once);
@@ -168,7 +168,7 @@ impl Monitor {
     fn hello(&self) -> Answer {
         let execs = self.tasks.values().filter(|task| !task.exited);
         Answer::Status(Status {
-            pid: self.container.pid,
+            pid: self.container.pid(),
             started_at: self.started_at,
             execs: execs.filter_map(|task| Some((task.exec.clone()?, task.pid))).collect(),
             exited: self.ending.record(),

@@ -1,0 +1,8 @@
+//! Keepers, monitors and containers for real: each test has an exec root of its own, starts a
+//! keeper in it and talks to monitors as a daemon would.
+
+mod attach;
+mod exec;
+mod harness;
+mod life;
+mod output;
