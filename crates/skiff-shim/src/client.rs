@@ -191,11 +191,8 @@ fn connect_in(directory: &Path, name: &str) -> io::Result<UnixStream> {
 /// Held by whoever looks for a keeper to start or stop one.
 fn starting(exec_root: &Path) -> Result<OwnedFd, ClientError> {
     let path = exec_root.join("keeper.starting");
-    let failed = |errno: Errno| ClientError::File {
-        what: "lock",
-        path: path.clone(),
-        source: errno.into(),
-    };
+    let failed =
+        |errno: Errno| ClientError::File { what: "lock", path: path.clone(), source: errno.into() };
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let lock = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).map_err(failed)?;
     loop {

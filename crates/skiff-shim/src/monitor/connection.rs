@@ -89,10 +89,14 @@ impl Connection {
         self.reader.next().map_err(|_| Dropped)
     }
 
-    /// Sends a message, or queues it.
+    /// Sends a message, or queues it. To a peer that is gone it is sent in vain; what that has
+    /// asked before is still to be read.
     pub(super) fn send(&mut self, hub: &Hub, message: &Message) -> Result<(), Dropped> {
         let bytes = frame(message).map_err(|_| Dropped)?;
-        self.queue.send(&self.socket, &[], &bytes).map_err(|_| Dropped)?;
+        if self.queue.send(&self.socket, &[], &bytes).is_err() {
+            self.queue = Queue::default();
+            self.listens = false;
+        }
         if self.queue.len() > UNREAD_LIMIT {
             return Err(Dropped);
         }
@@ -101,12 +105,16 @@ impl Connection {
     }
 
     /// Sends what waits.
-    pub(super) fn flush(&mut self, hub: &Hub) -> Result<(), Dropped> {
-        if self.queue.flush(&self.socket).map_err(|_| Dropped)? > 0 {
-            self.last_sent = Instant::now();
+    pub(super) fn flush(&mut self, hub: &Hub) {
+        match self.queue.flush(&self.socket) {
+            Ok(0) => {}
+            Ok(_) => self.last_sent = Instant::now(),
+            Err(_) => {
+                self.queue = Queue::default();
+                self.listens = false;
+            }
         }
         self.settle(hub);
-        Ok(())
     }
 
     pub(super) fn has_unsent(&self) -> bool {

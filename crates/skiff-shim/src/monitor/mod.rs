@@ -189,9 +189,9 @@ impl Monitor {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let mut result = Ok(());
         if ready.contains(Interest::OUT) {
-            result = connection.flush(&self.hub);
+            connection.flush(&self.hub);
         }
-        if result.is_ok() && ready.intersects(Interest::IN | Interest::HUP | Interest::ERR) {
+        if ready.intersects(Interest::IN | Interest::HUP | Interest::ERR) {
             result = connection.receive(&mut self.hub, false);
         }
         match result {

@@ -114,9 +114,10 @@ impl Idle {
         let mut events = super::poll::no_events();
         while connection.has_unsent() {
             let waited = self.hub.poll.wait(&mut events, Some(super::LAUNCH_TIMEOUT));
-            if waited == 0 || connection.flush(&self.hub).is_err() {
+            if waited == 0 {
                 return;
             }
+            connection.flush(&self.hub);
         }
     }
 }

@@ -6,9 +6,7 @@ use std::os::fd::AsFd;
 
 use skiff_shim::protocol::{Answer, AttachRequest, Event, LogTarget, Op};
 
-use crate::harness::{
-    Engine, client, demultiplex, eventually, read_all, read_until, wishes,
-};
+use crate::harness::{Engine, client, demultiplex, eventually, read_all, read_until, wishes};
 
 #[test]
 fn a_multiplexed_client_gets_both_streams_in_frames() {
@@ -97,11 +95,7 @@ fn detach_keys_end_the_client_and_not_the_container() {
     let engine = Engine::start();
     let mut request = engine.request("stty -echo; while read line; do echo got $line; done");
     (request.tty, request.open_stdin) = (true, true);
-    request.attach = vec![AttachRequest {
-        stdin: true,
-        detach_keys: vec![16, 17],
-        ..wishes(7)
-    }];
+    request.attach = vec![AttachRequest { stdin: true, detach_keys: vec![16, 17], ..wishes(7) }];
     let (own, given) = client();
     let mut container = engine.launch(request, &[&given]);
     drop(given);

@@ -80,12 +80,9 @@ fn a_program_that_is_not_there_leaves_the_client_to_the_daemon() {
     let engine = Engine::start();
     let mut container = engine.run("exec sleep 1000");
     let (own, given) = client();
-    let mut request =
-        ExecRequest { attach: Some(wishes(1)), ..exec_request("e", "true") };
+    let mut request = ExecRequest { attach: Some(wishes(1)), ..exec_request("e", "true") };
     request.launch.process.args = vec!["/bin/nope".to_owned()];
-    let Answer::Failed(error) = container.exec(request, Some(&given)) else {
-        panic!("it started")
-    };
+    let Answer::Failed(error) = container.exec(request, Some(&given)) else { panic!("it started") };
     assert_eq!(error.kind, LaunchErrorKind::NotFound);
     (&given).write_all(b"not found").unwrap();
     drop(given);
@@ -111,10 +108,8 @@ fn output_held_open_by_a_grandchild_does_not_keep_the_client() {
     let engine = Engine::start();
     let mut container = engine.run("exec sleep 1000");
     let (own, given) = client();
-    let request = ExecRequest {
-        attach: Some(wishes(1)),
-        ..exec_request("e", "sleep 1000 & echo out")
-    };
+    let request =
+        ExecRequest { attach: Some(wishes(1)), ..exec_request("e", "sleep 1000 & echo out") };
     container.exec(request, Some(&given));
     drop(given);
     assert_eq!(read_all(&own), b"out\n");

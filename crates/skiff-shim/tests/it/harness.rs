@@ -30,8 +30,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 impl Engine {
     pub fn start() -> Engine {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let root =
-            std::env::temp_dir().join(format!("skiff-shim-{}-{number}", std::process::id()));
+        let root = std::env::temp_dir().join(format!("skiff-shim-{}-{number}", std::process::id()));
         std::fs::create_dir_all(root.join("containers")).unwrap();
         make_rootfs(&root.join("rootfs"));
         let engine = Engine { root };
@@ -232,7 +231,10 @@ impl Container {
     /// The texts in the log of a channel.
     pub fn log_of(&self, channel: &str) -> String {
         let text = std::fs::read_to_string(self.run_dir.join("log")).unwrap();
-        text.lines()
+        // The last line may be in the making.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole
+            .lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
             .filter(|entry| entry["stream"] == channel)
             .map(|entry| entry["log"].as_str().unwrap().to_owned())
@@ -320,12 +322,19 @@ fn spec(script: &str) -> Spec {
         process: Some(process(script)),
         root: Some(Root { path: "rootfs".into(), readonly: false }),
         hostname: "test".to_owned(),
-        mounts: vec![Mount {
-            destination: "/proc".into(),
-            kind: "proc".into(),
-            source: "proc".into(),
+        mounts: [
+            ("/proc", "proc", ""),
+            ("/dev", "tmpfs", ""),
+            ("/dev/pts", "devpts", "newinstance"),
+        ]
+        .map(|(destination, kind, option)| Mount {
+            destination: destination.into(),
+            kind: kind.into(),
+            source: kind.into(),
+            options: (!option.is_empty()).then(|| option.to_owned()).into_iter().collect(),
             ..Default::default()
-        }],
+        })
+        .to_vec(),
         linux: Some(Linux {
             namespaces: namespaces.map(|kind| Namespace { kind, path: None }).to_vec(),
             ..Default::default()
@@ -341,9 +350,10 @@ fn make_rootfs(root: &Path) {
     }
     let busybox = root.join("bin/busybox");
     std::fs::copy("/bin/busybox", &busybox).unwrap();
-    for applet in
-        ["sh", "cat", "echo", "sleep", "head", "tr", "seq", "stty", "kill", "yes", "wc", "true", "ls"]
-    {
+    for applet in [
+        "sh", "cat", "echo", "sleep", "head", "tr", "seq", "stty", "kill", "yes", "wc", "true",
+        "ls",
+    ] {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
     }
 }
