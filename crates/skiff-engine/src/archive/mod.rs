@@ -7,23 +7,27 @@
 mod changes;
 mod copy;
 mod export;
+mod mode;
 mod root;
 mod size;
 
 use std::io::{Read, Write};
+use std::path::PathBuf;
 
 use skiff_api::{ChangeItem, PathStat};
 
-use crate::Result;
 use crate::container::Containers;
+use crate::container::record::Record;
+use crate::{Core, Error, Result};
+
+pub(crate) use size::disk_size;
 
 /// How `archive_put` treats what is there, and owners.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PutOptions {
     /// A directory is not replaced by a file, nor the other way round.
     pub no_overwrite_dir_non_dir: bool,
-    /// Keep the archive's owners; otherwise they are kept too (Docker's default is the archive's
-    /// ids), but names are not looked up.
+    /// Make the container's user the owner, as Docker does (in spite of the option's name).
     pub copy_uid_gid: bool,
 }
 
@@ -97,4 +101,39 @@ impl Export {
     pub fn write(self, archive: &mut dyn Write) -> Result<()> {
         self.0.write(archive)
     }
+}
+
+/// The store's layers.
+fn snapshots(core: &Core) -> &skiff_store::snapshots::Snapshots {
+    core.store.snapshots()
+}
+
+/// Chain ids of a container's image, the lowest first.
+fn chain(record: &Record) -> Result<Vec<skiff_model::digest::Digest>> {
+    let parse = |text: &String| {
+        text.parse().map_err(|error| {
+            Error::failed(format!("record of container {}: layer {text:?}", record.id), error)
+        })
+    };
+    record.layers.iter().map(parse).collect()
+}
+
+/// Directories of a container's image, the topmost first.
+pub(crate) fn layers(core: &Core, record: &Record) -> Result<Vec<PathBuf>> {
+    let chain = chain(record)?;
+    Ok(chain.iter().rev().map(|id| snapshots(core).fs_path(id)).collect())
+}
+
+/// Bytes of a container's image.
+fn layers_size(core: &Core, record: &Record) -> Result<i64> {
+    let mut total = 0;
+    for id in chain(record)? {
+        total += snapshots(core).layer(&id)?.size;
+    }
+    Ok(total.cast_signed())
+}
+
+/// Sizes of a container's layers; walks its files.
+pub(crate) fn size_of(core: &Core, record: &Record) -> Result<ContainerSize> {
+    size::of_record(core, record)
 }

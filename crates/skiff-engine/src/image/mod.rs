@@ -8,7 +8,7 @@
 //! resolve.rs  a user's words -> image      list.rs inspect.rs history.rs   reading
 //! filter.rs   pure filters                 tag.rs remove.rs prune.rs      names and deletion
 //! hello.rs    the built-in image           load.rs save.rs import.rs      archives
-//! instruction.rs  `--change` lines, pure   commit.rs                      image of a container
+//! instruction.rs word.rs  `--change`, pure commit.rs                      image of a container
 //! ```
 //!
 //! Functions that move archives block, for as long as their reader or writer does: call them from
@@ -28,6 +28,7 @@ mod remove;
 mod resolve;
 mod save;
 mod tag;
+mod word;
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -40,7 +41,9 @@ use skiff_api::{
 
 use crate::error::{Error, Result};
 
-pub(crate) use resolve::{Image, Resolved};
+pub(crate) use inspect::to_api;
+pub(crate) use remove::pins;
+pub(crate) use resolve::{Resolved, resolve, resolve_for};
 
 /// Every operation on images. `name` is a name with or without tag or digest, a full id, or a
 /// unique prefix of one.
@@ -103,7 +106,7 @@ pub struct CommitRequest {
 }
 
 /// Takes the progress of a long operation, message by message.
-pub type Progress<'a> = &'a mut dyn FnMut(ProgressMessage);
+pub type Progress<'a> = &'a mut (dyn FnMut(ProgressMessage) + Send);
 
 impl Images {
     /// Lists images, the newest first.
@@ -194,3 +197,8 @@ fn no_registry(what: &str) -> Error {
 /// Images that are to be written, checked.
 #[derive(Debug)]
 pub struct SavePlan(save::Plan);
+
+/// How many images there are.
+pub(crate) fn count(core: &crate::Core) -> i64 {
+    core.store.images().list().len() as i64
+}

@@ -9,15 +9,16 @@ pub struct Timestamp {
     pub nanoseconds: u32,
 }
 
-impl Timestamp {
-    /// From `1764000000`, `1764000000.5` (the API's form); `None` for anything else.
-    #[must_use]
-    pub fn from_unix(text: &str) -> Option<Self> {
-        let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let seconds = seconds.parse().ok()?;
-        Some(Self { seconds, nanoseconds: nanoseconds(fraction.as_bytes())? })
+impl From<jiff::Timestamp> for Timestamp {
+    fn from(time: jiff::Timestamp) -> Self {
+        let nanoseconds = time.as_nanosecond();
+        let seconds = nanoseconds.div_euclid(1_000_000_000);
+        let rest = nanoseconds.rem_euclid(1_000_000_000);
+        Self { seconds: seconds as i64, nanoseconds: rest as u32 }
     }
+}
 
+impl Timestamp {
     /// From RFC 3339 as it stands in a log: `2026-11-24T06:40:11.123Z` or with `+01:00`.
     #[must_use]
     pub fn from_rfc3339(text: &str) -> Option<Self> {
@@ -125,14 +126,12 @@ mod tests {
             "2026-11-24T06:40:11.Zx", "2026-11-24T06:40:11,5Z", "2026-11-24T06:40:11+1:00"] {
             assert_eq!(Timestamp::from_rfc3339(text), None, "{text:?}");
         }
-        for text in ["", "abc", "1.x", "--1"] {
-            assert_eq!(Timestamp::from_unix(text), None, "{text:?}");
-        }
     }
 
     #[test]
-    fn unix_times_may_have_a_fraction() {
-        let expect = Timestamp { seconds: 1_764_000_000, nanoseconds: 50_000_000 };
-        assert_eq!(Timestamp::from_unix("1764000000.05"), Some(expect));
+    fn times_before_the_epoch_count_down() {
+        let expect = Timestamp { seconds: -1, nanoseconds: 999_999_999 };
+        let time = jiff::Timestamp::from_nanosecond(-1).unwrap();
+        assert_eq!(Timestamp::from(time), expect);
     }
 }

@@ -8,10 +8,10 @@ use skiff_api::stats::{
     ThrottlingData,
 };
 use skiff_api::{ContainerStats, List, Map, ZERO_TIME};
-use skiff_runtime::cgroup::{BlkioEntry, Cgroup, Stats};
+use skiff_runtime::cgroup::{BlkioEntry, Stats};
 
 use crate::container::registry::View;
-use crate::{Error, Result};
+use crate::{Error, Result, container};
 
 /// Processor time of the whole host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,10 +32,9 @@ pub(super) fn empty(view: &View) -> ContainerStats {
     }
 }
 
-/// A reading now; that of a container that does not run is empty.
-pub(super) fn read(view: &View, cgroup: Option<&Cgroup>) -> Result<ContainerStats> {
-    let (Some(cgroup), Some(live)) = (cgroup, view.state.live()) else { return Ok(empty(view)) };
-    let stats = cgroup
+/// A reading now of the container whose init is `pid`.
+pub(super) fn read(view: &View, pid: i32) -> Result<ContainerStats> {
+    let stats = container::cgroup::of(&view.record, pid)?
         .stats()
         .map_err(|error| Error::failed(format!("read usage of container {}", view.record.id), error))?;
     let host = fs::read_to_string("/proc/stat")
@@ -43,7 +42,7 @@ pub(super) fn read(view: &View, cgroup: Option<&Cgroup>) -> Result<ContainerStat
         .map_err(|error| Error::failed("read /proc/stat", error))?;
     let memory = crate::system::host::memory().cast_unsigned();
     let mut answer = render(&stats, host, memory);
-    answer.networks = networks(view, live.pid);
+    answer.networks = networks(view, pid);
     Ok(ContainerStats { read: Timestamp::now().to_string(), ..merge(empty(view), answer) })
 }
 

@@ -19,12 +19,12 @@ const SHORT_INTERVAL: Duration = Duration::from_millis(500);
 
 pub(super) async fn once(core: &Core, name: &str, one_shot: bool) -> Result<ContainerStats> {
     let container = core.containers.get(name)?;
-    let first = sample(core, &container)?;
+    let first = sample(&container)?;
     if one_shot || container.view().state.live().is_none() {
         return Ok(first);
     }
     tokio::time::sleep(SHORT_INTERVAL).await;
-    Ok(collect::with_previous(sample(core, &container)?, &first))
+    Ok(collect::with_previous(sample(&container)?, &first))
 }
 
 pub(super) async fn stream(
@@ -32,7 +32,7 @@ pub(super) async fn stream(
     name: &str,
 ) -> Result<mpsc::Receiver<ContainerStats>> {
     let container = core.containers.get(name)?;
-    let mut before = sample(core, &container)?;
+    let mut before = sample(&container)?;
     let core = core.clone();
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -49,7 +49,7 @@ pub(super) async fn stream(
                 return;
             }
             // A container that ends while it is read is read as ended at the next tick.
-            let Ok(now) = sample(&core, &container) else { continue };
+            let Ok(now) = sample(&container) else { continue };
             let answer = collect::with_previous(now.clone(), &before);
             before = now;
             if sender.send(answer).await.is_err() {
@@ -60,8 +60,10 @@ pub(super) async fn stream(
     Ok(receiver)
 }
 
-fn sample(core: &Core, container: &Container) -> Result<ContainerStats> {
+fn sample(container: &Container) -> Result<ContainerStats> {
     let view = container.view();
-    let cgroup = crate::container::cgroup(core, &view)?;
-    collect::read(&view, cgroup.as_ref())
+    match view.state.live() {
+        Some(live) => collect::read(&view, live.pid),
+        None => Ok(collect::empty(&view)),
+    }
 }

@@ -18,10 +18,10 @@ pub(super) fn top(core: &Core, name: &str, ps_args: &str) -> Result<TopResponse>
             "Container {id} is restarting, wait until the container is running"
         )));
     }
-    let Some(cgroup) = crate::container::cgroup(core, &view)? else {
+    let Some(live) = view.state.live() else {
         return Err(Error::conflict(format!("container {id} is not running")));
     };
-    let pids = cgroup
+    let pids = crate::container::cgroup::of(&view.record, live.pid)?
         .all_procs()
         .map_err(|error| Error::failed(format!("list processes of container {id}"), error))?;
     table(&pids, &columns, &host())
