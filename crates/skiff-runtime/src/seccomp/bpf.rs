@@ -1,8 +1,10 @@
 //! Classic BPF as seccomp takes it: the instructions, and a search tree over call numbers.
 //!
-//! Jumps go forward only and by at most 255 instructions when conditional. Code is therefore built
-//! from the leaves up, as pieces whose length is known, each of which ends in returns; a longer way
-//! is taken with an unconditional jump. (linux/filter.h, Documentation/networking/filter.rst)
+//! Jumps go forward only, conditional ones by at most 255 instructions. Programs are therefore
+//! built from their end: what is jumped to exists before the jump, ends that are alike are shared,
+//! and where one is out of reach it is repeated, or a long jump to it is put in between. Short
+//! programs matter, since the kernel translates each for every container that starts (0.1 us an
+//! instruction). (linux/filter.h, Documentation/networking/filter.rst)
 
 use super::action::Action;
 
@@ -76,35 +78,107 @@ pub(super) enum Leaf {
     Code(Vec<Instruction>),
 }
 
-/// Makes the search: the number is in the accumulator, the first range starts at the smallest one.
-pub(super) fn search_tree(ranges: &[Range]) -> Vec<Instruction> {
-    let mut code = Vec::new();
-    add_tree(ranges, &mut code);
-    code
+/// A place in a program under construction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Label(usize);
+
+/// A program, the last instruction first.
+#[derive(Debug, Default)]
+pub(super) struct Assembler {
+    reversed: Vec<Instruction>,
+    /// The nearest place where each end is.
+    ends: Vec<(Leaf, Label)>,
 }
 
-fn add_tree(ranges: &[Range], code: &mut Vec<Instruction>) {
-    match ranges {
-        [] => {}
-        [only] => match &only.leaf {
-            Leaf::Return(action) => code.push(Instruction::ret(*action)),
-            Leaf::Code(leaf) => code.extend_from_slice(leaf),
-        },
-        _ => {
-            let (left, right) = ranges.split_at(ranges.len() / 2);
-            let at = code.len();
-            let boundary = right[0].first;
-            code.push(Instruction::jump(JUMP_GREATER_EQUAL, boundary, 0, 0));
-            add_tree(left, code);
-            let distance = code.len() - at - 1;
-            if let Ok(distance) = u8::try_from(distance) {
-                code[at].if_true = distance;
-            } else {
-                // True falls on the long jump, false skips it.
-                code[at].if_false = 1;
-                code.insert(at + 1, Instruction::new(JUMP, distance as u32));
-            }
-            add_tree(right, code);
+impl Assembler {
+    /// How far a conditional jump may go, with room for a long jump to be put in between.
+    const REACH: usize = 253;
+
+    fn distance(&self, label: Label) -> usize {
+        self.reversed.len() - label.0 - 1
+    }
+
+    fn push(&mut self, instruction: Instruction) -> Label {
+        self.reversed.push(instruction);
+        Label(self.reversed.len() - 1)
+    }
+
+    /// Makes a place reachable for a conditional jump.
+    fn reachable(&mut self, label: Label) -> Label {
+        match self.distance(label) {
+            0..=Self::REACH => label,
+            far => self.push(Instruction::new(JUMP, far as u32)),
         }
+    }
+
+    /// Adds an end, or finds one like it within reach.
+    fn end(&mut self, leaf: &Leaf) -> Label {
+        let known = self.ends.iter().position(|(known, _)| known == leaf);
+        if let Some(index) = known
+            && self.distance(self.ends[index].1) <= Self::REACH
+        {
+            return self.ends[index].1;
+        }
+        let label = match leaf {
+            Leaf::Return(action) => self.push(Instruction::ret(*action)),
+            Leaf::Code(code) => {
+                self.reversed.extend(code.iter().rev());
+                Label(self.reversed.len() - 1)
+            }
+        };
+        match known {
+            Some(index) => self.ends[index].1 = label,
+            None => self.ends.push((leaf.clone(), label)),
+        }
+        label
+    }
+
+    /// Adds a return.
+    pub(super) fn ret(&mut self, action: Action) -> Label {
+        self.end(&Leaf::Return(action))
+    }
+
+    /// Adds an instruction that goes on with what was added last, which must be `next`.
+    pub(super) fn before(&mut self, next: Label, instruction: Instruction) -> Label {
+        if self.distance(next) != 0 {
+            let far = self.distance(next);
+            self.push(Instruction::new(JUMP, far as u32));
+        }
+        self.push(instruction)
+    }
+
+    /// Adds a comparison of the accumulator with a choice of places.
+    pub(super) fn branch(
+        &mut self,
+        code: u16,
+        operand: u32,
+        if_true: Label,
+        if_false: Label,
+    ) -> Label {
+        let if_true = self.reachable(if_true);
+        let if_false = self.reachable(if_false);
+        let [if_true, if_false] = [if_true, if_false].map(|label| self.distance(label) as u8);
+        self.push(Instruction::jump(code, operand, if_true, if_false))
+    }
+
+    /// Adds a search for the number in the accumulator; the first range starts at the smallest
+    /// number there can be.
+    pub(super) fn search(&mut self, ranges: &[Range]) -> Label {
+        match ranges {
+            [only] => self.end(&only.leaf),
+            _ => {
+                let (low, high) = ranges.split_at(ranges.len() / 2);
+                let boundary = high[0].first;
+                let high = self.search(high);
+                let low = self.search(low);
+                self.branch(JUMP_GREATER_EQUAL, boundary, high, low)
+            }
+        }
+    }
+
+    /// Returns the program, which starts with what was added last.
+    pub(super) fn finish(mut self) -> Vec<Instruction> {
+        self.reversed.reverse();
+        self.reversed
     }
 }

@@ -14,8 +14,8 @@ use skiff_sys::seccomp::{
 use super::action::Action;
 use super::arch::{Arch, X32_BIT};
 use super::bpf::{
-    AND, ARCH, Instruction, JUMP, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_EQUAL, LOAD, Leaf, NUMBER,
-    Range, argument, search_tree, to_bytes,
+    AND, ARCH, Assembler, Instruction, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_EQUAL, LOAD, Leaf,
+    NUMBER, Range, argument, to_bytes,
 };
 use super::{Filter, SeccompError, table};
 
@@ -117,17 +117,39 @@ impl Condition {
     }
 }
 
-/// A rule that differs from the default.
+/// A call by all its numbers, and its multiplexed form: number and first argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct NamedCall {
+    numbers: &'static [u32; table::COLUMNS],
+    multiplexed: Option<(u32, u64)>,
+}
+
+impl NamedCall {
+    /// Finds a call; names that no kernel of ours has are passed over, as by libseccomp.
+    fn find(name: &str) -> Option<NamedCall> {
+        let numbers = table::numbers(name)?;
+        let multiplexed = MULTIPLEXED.binary_search_by(|(inner, ..)| (*inner).cmp(name)).ok();
+        let multiplexed = multiplexed.map(|index| (MULTIPLEXED[index].1, MULTIPLEXED[index].2));
+        Some(NamedCall { numbers, multiplexed })
+    }
+
+    fn number(&self, arch: Arch) -> Option<u32> {
+        let number = self.numbers[arch.column()];
+        (number != table::N).then(|| number + arch.number_base())
+    }
+}
+
+/// A rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Rule<'a> {
-    names: &'a [String],
+struct Rule {
+    calls: Vec<NamedCall>,
     action: Action,
     /// Each alternative is a list of conditions that must all hold; no alternative is "always".
     alternatives: Vec<Vec<Condition>>,
 }
 
-impl<'a> Rule<'a> {
-    fn read(syscall: &'a SeccompSyscall) -> Result<Rule<'a>, SeccompError> {
+impl Rule {
+    fn read(syscall: &SeccompSyscall) -> Result<Rule, SeccompError> {
         let action = Action::parse(&syscall.action, syscall.errno_ret)?;
         if syscall.names.iter().any(String::is_empty) {
             return Err(SeccompError::EmptyName);
@@ -148,7 +170,8 @@ impl<'a> Rule<'a> {
         } else {
             vec![conditions]
         };
-        Ok(Rule { names: &syscall.names, action, alternatives })
+        let calls = syscall.names.iter().filter_map(|name| NamedCall::find(name)).collect();
+        Ok(Rule { calls, action, alternatives })
     }
 }
 
@@ -161,13 +184,13 @@ struct Outcome {
     always: Option<Action>,
 }
 
-struct Profile<'a> {
+struct Profile {
     default: Action,
-    rules: Vec<Rule<'a>>,
+    rules: Vec<Rule>,
 }
 
-impl<'a> Profile<'a> {
-    fn read(seccomp: &'a Seccomp) -> Result<Profile<'a>, SeccompError> {
+impl Profile {
+    fn read(seccomp: &Seccomp) -> Result<Profile, SeccompError> {
         let default = Action::parse(&seccomp.default_action, seccomp.default_errno_ret)?;
         if default == Action::NOTIFY {
             return Err(SeccompError::NotifyByDefault);
@@ -180,29 +203,32 @@ impl<'a> Profile<'a> {
     }
 
     /// Makes the whole program. All architectures are dispatched by their audit number; x32 is a
-    /// range of numbers in x86-64's part.
+    /// range of numbers in x86-64's part. The native one is looked for first.
     fn program(&self, arches: &[Arch]) -> Vec<Instruction> {
-        let mut code = vec![Instruction::new(LOAD, ARCH)];
-        for arch in arches.iter().filter(|arch| **arch != Arch::X32) {
-            let mut part = vec![Instruction::new(LOAD, NUMBER)];
+        let mut assembler = Assembler::default();
+        let mut dispatch = assembler.ret(Action::BAD_ARCHITECTURE);
+        for arch in arches.iter().rev().filter(|arch| **arch != Arch::X32) {
             let mut ranges = self.ranges(*arch);
             if *arch == Arch::X86_64 {
-                if arches.contains(&Arch::X32) {
-                    ranges.extend(self.ranges(Arch::X32));
-                } else {
-                    let bad = Leaf::Return(Action::BAD_ARCHITECTURE);
-                    ranges.push(Range { first: X32_BIT, leaf: bad });
-                    // -1 is a call that a tracer cancelled, not one of x32.
-                    ranges.push(Range { first: u32::MAX, leaf: Leaf::Return(self.beyond()) });
-                }
+                self.add_x32(&mut ranges, arches.contains(&Arch::X32));
             }
-            part.extend(search_tree(&merge(ranges)));
-            code.push(Instruction::jump(JUMP_EQUAL, arch.audit(), 1, 0));
-            code.push(Instruction::new(JUMP, part.len() as u32));
-            code.extend(part);
+            let search = assembler.search(&merge(ranges));
+            let part = assembler.before(search, Instruction::new(LOAD, NUMBER));
+            dispatch = assembler.branch(JUMP_EQUAL, arch.audit(), part, dispatch);
         }
-        code.push(Instruction::ret(Action::BAD_ARCHITECTURE));
-        code
+        assembler.before(dispatch, Instruction::new(LOAD, ARCH));
+        assembler.finish()
+    }
+
+    /// Adds the numbers with bit 30 to the ranges of x86-64.
+    fn add_x32(&self, ranges: &mut Vec<Range>, has_x32: bool) {
+        if has_x32 {
+            ranges.extend(self.ranges(Arch::X32));
+            return;
+        }
+        ranges.push(Range { first: X32_BIT, leaf: Leaf::Return(Action::BAD_ARCHITECTURE) });
+        // -1 is a call that a tracer cancelled, not one of x32.
+        ranges.push(Range { first: u32::MAX, leaf: Leaf::Return(self.beyond()) });
     }
 
     /// What a call that is newer than the profile gets.
@@ -226,28 +252,28 @@ impl<'a> Profile<'a> {
         ranges
     }
 
-    /// Collects the outcome for each call, and the greatest number that the profile names, with
-    /// whatever action.
+    /// Collects the outcome for each call that the profile names, with whatever action, and the
+    /// greatest of their numbers.
     fn outcomes(&self, arch: Arch) -> (BTreeMap<u32, Outcome>, Option<u32>) {
         let mut outcomes: BTreeMap<u32, Outcome> = BTreeMap::new();
         let mut last = None;
         for rule in &self.rules {
-            for name in rule.names {
-                let number = number(name, arch);
-                // Private calls (arm's, far above the others) say nothing about a kernel's age.
-                last = last.max(number.filter(|n| n & !X32_BIT < 0x1_0000));
-                if rule.action == self.default {
-                    continue;
+            let differs = rule.action != self.default;
+            for call in &rule.calls {
+                if let Some(number) = call.number(arch) {
+                    // Private calls (arm's, far above the others) tell no kernel's age.
+                    if number & !X32_BIT < 0x1_0000 {
+                        last = last.max(Some(number));
+                    }
+                    let outcome = outcomes.entry(number).or_default();
+                    if differs {
+                        add(outcome, rule);
+                    }
                 }
-                if let Some(number) = number {
-                    add(outcomes.entry(number).or_default(), rule);
+                if differs && arch == Arch::X86 {
+                    add_multiplexed(&mut outcomes, rule, call);
                 }
-                add_multiplexed(&mut outcomes, rule, name, arch);
             }
-        }
-        if let Some(last) = last {
-            // It ends a range, also when it has the default's action.
-            outcomes.entry(last).or_default();
         }
         (outcomes, last)
     }
@@ -268,12 +294,7 @@ impl<'a> Profile<'a> {
     }
 }
 
-fn number(name: &str, arch: Arch) -> Option<u32> {
-    let number = table::numbers(name)?[arch.column()];
-    (number != table::N).then(|| number + arch.number_base())
-}
-
-fn add(outcome: &mut Outcome, rule: &Rule<'_>) {
+fn add(outcome: &mut Outcome, rule: &Rule) {
     if rule.alternatives.is_empty() {
         outcome.always.get_or_insert(rule.action);
     }
@@ -281,55 +302,54 @@ fn add(outcome: &mut Outcome, rule: &Rule<'_>) {
     outcome.conditional.extend(alternatives.map(|conditions| (conditions, rule.action)));
 }
 
+const SOCKETCALL: u32 = 102;
+const IPC: u32 = 117;
+
 /// Old x86 programs make socket and IPC calls through `socketcall` and `ipc`, with the call in the
-/// first argument (linux/net.h, linux/ipc.h).
-const MULTIPLEXED: [(&str, &str, u64); 32] = [
-    ("socket", "socketcall", 1),
-    ("bind", "socketcall", 2),
-    ("connect", "socketcall", 3),
-    ("listen", "socketcall", 4),
-    ("accept", "socketcall", 5),
-    ("getsockname", "socketcall", 6),
-    ("getpeername", "socketcall", 7),
-    ("socketpair", "socketcall", 8),
-    ("send", "socketcall", 9),
-    ("recv", "socketcall", 10),
-    ("sendto", "socketcall", 11),
-    ("recvfrom", "socketcall", 12),
-    ("shutdown", "socketcall", 13),
-    ("setsockopt", "socketcall", 14),
-    ("getsockopt", "socketcall", 15),
-    ("sendmsg", "socketcall", 16),
-    ("recvmsg", "socketcall", 17),
-    ("accept4", "socketcall", 18),
-    ("recvmmsg", "socketcall", 19),
-    ("sendmmsg", "socketcall", 20),
-    ("semop", "ipc", 1),
-    ("semget", "ipc", 2),
-    ("semctl", "ipc", 3),
-    ("semtimedop", "ipc", 4),
-    ("msgsnd", "ipc", 11),
-    ("msgrcv", "ipc", 12),
-    ("msgget", "ipc", 13),
-    ("msgctl", "ipc", 14),
-    ("shmat", "ipc", 21),
-    ("shmdt", "ipc", 22),
-    ("shmget", "ipc", 23),
-    ("shmctl", "ipc", 24),
+/// first argument (linux/net.h, linux/ipc.h). Sorted by name.
+const MULTIPLEXED: [(&str, u32, u64); 32] = [
+    ("accept", SOCKETCALL, 5),
+    ("accept4", SOCKETCALL, 18),
+    ("bind", SOCKETCALL, 2),
+    ("connect", SOCKETCALL, 3),
+    ("getpeername", SOCKETCALL, 7),
+    ("getsockname", SOCKETCALL, 6),
+    ("getsockopt", SOCKETCALL, 15),
+    ("listen", SOCKETCALL, 4),
+    ("msgctl", IPC, 14),
+    ("msgget", IPC, 13),
+    ("msgrcv", IPC, 12),
+    ("msgsnd", IPC, 11),
+    ("recv", SOCKETCALL, 10),
+    ("recvfrom", SOCKETCALL, 12),
+    ("recvmmsg", SOCKETCALL, 19),
+    ("recvmsg", SOCKETCALL, 17),
+    ("semctl", IPC, 3),
+    ("semget", IPC, 2),
+    ("semop", IPC, 1),
+    ("semtimedop", IPC, 4),
+    ("send", SOCKETCALL, 9),
+    ("sendmmsg", SOCKETCALL, 20),
+    ("sendmsg", SOCKETCALL, 16),
+    ("sendto", SOCKETCALL, 11),
+    ("setsockopt", SOCKETCALL, 14),
+    ("shmat", IPC, 21),
+    ("shmctl", IPC, 24),
+    ("shmdt", IPC, 22),
+    ("shmget", IPC, 23),
+    ("shutdown", SOCKETCALL, 13),
+    ("socket", SOCKETCALL, 1),
+    ("socketpair", SOCKETCALL, 8),
 ];
 
 /// Makes a rule about a call count for its multiplexed form too. The arguments are in memory there,
 /// out of a filter's sight, so a rule with conditions does not carry over: libseccomp would drop
 /// its condition on the first argument and so allow more than the profile says.
-fn add_multiplexed(outcomes: &mut BTreeMap<u32, Outcome>, rule: &Rule<'_>, name: &str, arch: Arch) {
-    if arch != Arch::X86 || !rule.alternatives.is_empty() {
-        return;
-    }
-    let Some((_, call, value)) = MULTIPLEXED.iter().find(|(inner, ..)| *inner == name) else {
+fn add_multiplexed(outcomes: &mut BTreeMap<u32, Outcome>, rule: &Rule, call: &NamedCall) {
+    let Some((number, value)) = call.multiplexed.filter(|_| rule.alternatives.is_empty()) else {
         return;
     };
-    let Some(number) = number(call, arch) else { return };
-    let condition = Condition { index: 0, comparison: Comparison::Equal, value: *value };
+    let condition = Condition { index: 0, comparison: Comparison::Equal, value };
     let outcome = outcomes.entry(number).or_default();
     outcome.conditional.push((vec![condition], rule.action));
 }
