@@ -15,6 +15,7 @@ use crate::facts;
 use crate::failure::{Context, of_kind};
 use crate::hooks;
 use crate::join::{self, Host};
+use crate::notify;
 use crate::launch::{ExecLaunch, Launch, LaunchError, LaunchErrorKind};
 use crate::plan::{self, HookPlan, Plan};
 use crate::report::{self, Listener, Reporter, Word};
@@ -50,7 +51,7 @@ pub struct Container {
     pub console: Option<OwnedFd>,
     pub cgroup: cgroup::Cgroup,
     /// Kinds (`CLONE_NEW*`) of namespaces that are not the caller's.
-    namespaces: u64,
+    pub namespaces: u64,
     hooks: HookPlan,
     state: State,
     /// Kept while the program waits to be started.
@@ -65,11 +66,33 @@ pub struct Joined {
     pub console: Option<OwnedFd>,
 }
 
+/// What only the command line asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// So many descriptors from 3 on stay open in the container.
+    pub preserve_fds: i32,
+    /// Do not use `pivot_root(2)`: it cannot leave a root that is the kernel's first ramdisk.
+    pub no_pivot: bool,
+    /// Keep the caller's session keyring.
+    pub no_new_keyring: bool,
+}
+
 /// Starts a container and returns when its program runs (or waits, see [`Gate`]).
 ///
 /// On an error nothing is left behind: no process, mount or control group.
 pub fn launch(launch: &Launch, stdio: Stdio<'_>, gate: Gate) -> Result<Container, LaunchError> {
+    launch_with(launch, stdio, gate, Options::default())
+}
+
+/// As [`launch`], with options.
+pub fn launch_with(
+    launch: &Launch,
+    stdio: Stdio<'_>,
+    gate: Gate,
+    options: Options,
+) -> Result<Container, LaunchError> {
     let mut plan = plan::plan(launch, facts::host())?;
+    plan.apply_options(options);
     take_terminal(&mut plan.process, &stdio);
     let cgroup = Cgroup::create(&plan.cgroup).map_err(cgroup_error)?;
     let started = Starting::new(launch, &plan, &cgroup).run(stdio, gate);
@@ -168,7 +191,9 @@ impl<'a> Starting<'a> {
         let plan = self.plan;
         let pid_namespace = PidNamespace::enter_for_children(plan)?;
         let child = || {
-            let entry = Entry { make_cwd: true, init: plan.init, gate, ..Entry::default() };
+            let preserve_fds = plan.preserve_fds;
+            let (make_cwd, init) = (true, plan.init);
+            let entry = Entry { make_cwd, init, gate, preserve_fds, ..Entry::default() };
             let stdio = match stdio {
                 Stdio::Fds { stdin, stdout, stderr } => Some([stdin, stdout, stderr]),
                 Stdio::Terminal { .. } => None,
@@ -240,9 +265,8 @@ impl<'a> Starting<'a> {
                     listener.answer().context(|| "answer the container's first process")?;
                 }
                 Word::Console(master) => started.console = Some(master),
-                Word::SeccompListener(_) => {
-                    let text = "no agent for seccomp notifications".to_owned();
-                    return Err(of_kind(LaunchErrorKind::InvalidConfig, text));
+                Word::SeccompListener(listener) => {
+                    notify::hand_over(&self.plan.process, &listener, &self.state)?;
                 }
                 Word::Ready if waits => return Ok(()),
                 Word::Ready => ready = true,

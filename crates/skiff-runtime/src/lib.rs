@@ -18,8 +18,9 @@ mod hooks;
 mod init;
 pub mod join;
 pub mod launch;
+mod notify;
 pub mod plan;
 mod report;
 pub mod seccomp;
 
-pub use container::{Container, Gate, Joined, Stdio, launch};
+pub use container::{Container, Gate, Joined, Options, Stdio, launch, launch_with};

@@ -190,7 +190,7 @@ impl Setup<'_> {
                 self.reporter.ask(report::RUNTIME_HOOKS).context(|| "wait for hooks")
             }
             Op::ContainerHooks(list) => hooks::run("createContainer", list, self.state),
-            Op::PivotRoot { propagation } => self.pivot(*propagation),
+            Op::PivotRoot { propagation, by_moving } => self.pivot(*propagation, *by_moving),
             Op::LateReadonly(path) => self.make_readonly(path),
             Op::RootReadonly => mount::set_readonly(self.root.as_fd())
                 .context(|| "make the root file system read-only"),
@@ -207,8 +207,22 @@ impl Setup<'_> {
         }
     }
 
-    fn pivot(&mut self, propagation: Option<Propagation>) -> Result<(), LaunchError> {
-        root::pivot(self.root.as_fd(), self.plan.root.host_propagation, propagation)
+    fn pivot(
+        &mut self,
+        propagation: Option<Propagation>,
+        by_moving: bool,
+    ) -> Result<(), LaunchError> {
+        let root = self.root.as_fd();
+        if by_moving {
+            root::take_place(root)?;
+        } else {
+            root::pivot(root, self.plan.root.host_propagation)?;
+        }
+        match propagation {
+            Some(propagation) => mount::set_propagation(root, propagation)
+                .context(|| "change the propagation of the root file system"),
+            None => Ok(()),
+        }
     }
 
     /// Makes the private procfs, or opens the host's where the kernel refuses another one.

@@ -12,7 +12,7 @@ use rustix::mount::{
 };
 
 use super::source::open_bind;
-use super::{file_system, mount};
+use super::file_system;
 use crate::failure::{Context, failed};
 use crate::launch::{LaunchError, Rootfs};
 use crate::plan::{Propagation, RootPlan};
@@ -88,7 +88,6 @@ fn propagation_flags(propagation: Propagation) -> MountPropagationFlags {
 pub(super) fn pivot(
     root: BorrowedFd<'_>,
     host: Propagation,
-    propagation: Option<Propagation>,
 ) -> Result<(), LaunchError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let old = rustix::fs::open("/", flags, Mode::empty()).context(|| "open /")?;
@@ -101,12 +100,16 @@ pub(super) fn pivot(
         mount_change(".", slave).context(|| "change the propagation of the old root")?;
     }
     unmount(".", UnmountFlags::DETACH).context(|| "unmount the old root")?;
-    rustix::process::chdir("/").context(|| "chdir to /")?;
-    match propagation {
-        Some(propagation) => mount::set_propagation(root, propagation)
-            .context(|| "change the propagation of the root file system"),
-        None => Ok(()),
-    }
+    rustix::process::chdir("/").context(|| "chdir to /")
+}
+
+/// As [`pivot`], by moving the mount over `/`: the host's mounts stay below it, out of reach as
+/// long as nothing escapes the change of root.
+pub(super) fn take_place(root: BorrowedFd<'_>) -> Result<(), LaunchError> {
+    rustix::process::fchdir(root).context(|| "chdir to the root file system")?;
+    rustix::mount::mount_move(".", "/").context(|| "move the root file system to /")?;
+    rustix::process::chroot(".").context(|| "change the root")?;
+    rustix::process::chdir("/").context(|| "chdir to /")
 }
 
 /// An overlay's directories.

@@ -19,10 +19,13 @@ use skiff_model::oci::{Hook, Spec};
 pub use device::DevicePlan;
 pub use mount::{IdmapPlan, MountPlan, MountSource, Parameter, Propagation};
 pub use namespace::{IdMaps, Join, NamespacePlan};
-pub use process::{CapabilityPlan, ProcessPlan, RlimitPlan, SeccompPlan, UserPlan};
+pub use process::{
+    CapabilityPlan, ProcessPlan, RlimitPlan, SeccompAgent, SeccompPlan, UserPlan, compile_seccomp,
+};
 pub use sysctl::Sysctl;
 
 use crate::cgroup::CgroupConfig;
+use crate::container::Options;
 use crate::facts::HostFacts;
 use crate::launch::{ExecLaunch, Launch, LaunchError, LaunchErrorKind, Rootfs, SeccompSource};
 
@@ -38,6 +41,23 @@ pub struct Plan {
     /// Run a minimal init as process 1.
     pub init: bool,
     pub hooks: HookPlan,
+    /// Descriptors from 3 on that stay open.
+    pub preserve_fds: i32,
+}
+
+impl Plan {
+    /// Changes the plan as the command line asks.
+    pub(crate) fn apply_options(&mut self, options: Options) {
+        self.preserve_fds = options.preserve_fds;
+        if options.no_new_keyring {
+            self.ops.retain(|op| !matches!(op, Op::Keyring(_)));
+        }
+        for op in &mut self.ops {
+            if let Op::PivotRoot { by_moving, .. } = op {
+                *by_moving = options.no_pivot;
+            }
+        }
+    }
 }
 
 /// Where the root file system comes from and how it is attached.
@@ -82,6 +102,8 @@ pub enum Op {
     ContainerHooks(Vec<Hook>),
     PivotRoot {
         propagation: Option<Propagation>,
+        /// Move the mount over `/` and change the root to it, instead of `pivot_root(2)`.
+        by_moving: bool,
     },
     /// Make mounts read-only that had to be filled first.
     LateReadonly(PathBuf),
@@ -106,8 +128,8 @@ pub fn plan(launch: &Launch, facts: &HostFacts) -> Result<Plan, LaunchError> {
     let mut process = process::plan(process, launch.user.as_ref(), facts)?;
     process.personality = process::personality(linux.personality.as_ref())?;
     process.seccomp = match &launch.seccomp {
-        SeccompSource::Program(program) => Some(SeccompPlan { program: program.clone(), flags: 0 }),
-        SeccompSource::Spec => process::compile_seccomp(linux.seccomp.as_ref())?,
+        SeccompSource::Program(program) => Some(SeccompPlan::compiled(program.clone())),
+        SeccompSource::Spec => compile_seccomp(linux.seccomp.as_ref())?,
     };
     let hooks = spec.hooks.clone().unwrap_or_default();
     let label = (facts.selinux && !linux.mount_label.is_empty()).then(|| linux.mount_label.clone());
@@ -123,6 +145,7 @@ pub fn plan(launch: &Launch, facts: &HostFacts) -> Result<Plan, LaunchError> {
         namespaces,
         process,
         init: launch.init,
+        preserve_fds: 0,
         hooks: HookPlan {
             create_runtime: hooks.prestart.into_iter().chain(hooks.create_runtime).collect(),
             start_container: hooks.start_container,
@@ -135,7 +158,7 @@ pub fn plan(launch: &Launch, facts: &HostFacts) -> Result<Plan, LaunchError> {
 /// Makes the plan of a process that joins a container.
 pub fn plan_exec(exec: &ExecLaunch, facts: &HostFacts) -> Result<ProcessPlan, LaunchError> {
     let mut plan = process::plan(&exec.process, exec.user.as_ref(), facts)?;
-    plan.seccomp = exec.seccomp.clone().map(|program| SeccompPlan { program, flags: 0 });
+    plan.seccomp = exec.seccomp.clone().map(SeccompPlan::compiled);
     Ok(plan)
 }
 
@@ -222,7 +245,8 @@ fn ops(
     if !hooks.create_container.is_empty() {
         ops.push(Op::ContainerHooks(hooks.create_container));
     }
-    ops.push(Op::PivotRoot { propagation: Propagation::parse(&linux.rootfs_propagation) });
+    let propagation = Propagation::parse(&linux.rootfs_propagation);
+    ops.push(Op::PivotRoot { propagation, by_moving: false });
     ops.append(&mut late);
     if spec.root.as_ref().is_some_and(|root| root.readonly) {
         ops.push(Op::RootReadonly);

@@ -10,6 +10,7 @@ use skiff_sys::process as sys;
 use super::invalid;
 use crate::facts::HostFacts;
 use crate::launch::{LaunchError, UserRequest};
+use crate::seccomp;
 
 /// A process, ready to be made out of the child.
 #[derive(Debug, Clone)]
@@ -71,6 +72,24 @@ pub struct SeccompPlan {
     pub program: Vec<u8>,
     /// `SECCOMP_FILTER_FLAG_*`.
     pub flags: u32,
+    /// Who answers for the calls that the filter leaves to somebody else.
+    pub agent: Option<SeccompAgent>,
+}
+
+/// A program that listens for seccomp notifications.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeccompAgent {
+    /// Its socket.
+    pub path: PathBuf,
+    /// Sent along as it is.
+    pub metadata: String,
+}
+
+impl SeccompPlan {
+    /// A program that was compiled before, by [`seccomp::default_program`] or the same rules.
+    pub(super) fn compiled(program: Vec<u8>) -> Self {
+        Self { program, flags: seccomp::DEFAULT_FLAGS, agent: None }
+    }
 }
 
 /// A resource limit by its number.
@@ -288,11 +307,20 @@ fn selinux(label: &str, facts: &HostFacts) -> Result<Option<String>, LaunchError
     }
 }
 
-pub(super) fn compile_seccomp(
+/// Compiles the filter of a specification.
+pub fn compile_seccomp(
     profile: Option<&Seccomp>,
 ) -> Result<Option<SeccompPlan>, LaunchError> {
-    let Some(_profile) = profile else { return Ok(None) };
-    Ok(None)
+    let Some(profile) = profile else { return Ok(None) };
+    let filter = seccomp::compile(profile).map_err(|error| invalid(format!("seccomp: {error}")))?;
+    if filter.notify && profile.listener_path.is_empty() {
+        return Err(invalid("listenerPath must be set when the SCMP_ACT_NOTIFY action is used"));
+    }
+    let agent = filter.notify.then(|| SeccompAgent {
+        path: PathBuf::from(&profile.listener_path),
+        metadata: profile.listener_metadata.clone(),
+    });
+    Ok(Some(SeccompPlan { program: filter.program, flags: filter.flags, agent }))
 }
 
 #[cfg(test)]
