@@ -107,6 +107,13 @@ impl Events {
     }
 }
 
+impl Events {
+    /// How many subscribers there are.
+    pub fn listeners(&self) -> i64 {
+        i64::try_from(self.0.live.receiver_count()).unwrap_or(i64::MAX)
+    }
+}
+
 impl EventStream {
     /// The next event; `None` when there will be no more. May be dropped and called again.
     pub async fn next(&mut self) -> Option<Arc<EventMessage>> {

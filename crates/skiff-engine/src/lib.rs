@@ -9,15 +9,22 @@
 //! The types of requests and answers are `skiff-api`'s.
 
 pub mod archive;
+mod clock;
 pub mod config;
 pub mod container;
 pub mod error;
 pub mod events;
 pub mod exec;
+pub mod health;
 pub mod image;
+mod keeper;
+mod log;
 pub mod logs;
+mod restart;
 pub mod stats;
 pub mod system;
+#[cfg(test)]
+mod testing;
 pub mod top;
 pub mod volume;
 
@@ -42,6 +49,12 @@ pub(crate) struct Core {
     pub(crate) execs: exec::table::Table,
     pub(crate) volumes: volume::VolumeTable,
     pub(crate) log_watcher: logs::Watcher,
+    /// What the host can do, as far as specifications and checks depend on it.
+    pub(crate) facts: container::spec::Facts,
+    pub(crate) host: container::validate::Host,
+    pub(crate) keeper: keeper::Keeper,
+    /// Becomes true when the engine ends.
+    pub(crate) stopping: tokio::sync::watch::Sender<bool>,
     /// Held for its lock on the data root.
     _lock: std::fs::File,
 }

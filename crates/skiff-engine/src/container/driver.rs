@@ -50,10 +50,13 @@ pub(crate) enum Command {
     Resize { exec: Option<String>, width: u16, height: u16, answer: Answering },
     Exec { request: Box<ExecRequest>, socket: Option<OwnedFd>, answer: oneshot::Sender<Result<i32>> },
     SignalExec { exec: String, signal: i32 },
-    /// Gets the record, gives the changed one, which is then saved and published.
-    Change { change: Box<dyn FnOnce(&Record) -> Result<Record> + Send>, answer: Answering },
+    /// Makes a changed record, which is then saved and published; answers with the one before.
+    Change { change: Change, answer: Answering<Arc<Record>> },
     Health(Health),
 }
+
+/// Makes a changed record of the current one.
+pub(crate) type Change = Box<dyn FnOnce(&Record) -> Result<Record> + Send>;
 
 /// A wanted step in a container's life.
 #[derive(Debug, Clone, Copy)]
@@ -674,8 +677,8 @@ impl Driver {
         match command {
             Command::Life { answer, .. }
             | Command::Attach { answer, .. }
-            | Command::Resize { answer, .. }
-            | Command::Change { answer, .. } => drop(answer.send(Err(error()))),
+            | Command::Resize { answer, .. } => drop(answer.send(Err(error()))),
+            Command::Change { answer, .. } => drop(answer.send(Err(error()))),
             Command::Exec { answer, .. } => drop(answer.send(Err(error()))),
             // Dropping the sender tells the waiter.
             Command::Wait { .. } | Command::SignalExec { .. } | Command::Health(_) => {}

@@ -1,13 +1,14 @@
 //! Carrying out what the state machine decided: signals, the freezer, timers, events, the record,
 //! and the end of a container's files.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use skiff_api::Health;
 use skiff_shim::protocol::Op;
 use tokio::time::Instant;
 
-use super::driver::{Call, Driver, Fact, Outcome, answer_all};
+use super::driver::{Call, Change, Driver, Fact, Outcome, answer_all};
 use super::record::{self, Durability, Life, Phase, Record};
 use super::state::{Effect, KILL_GRACE_S, Notice, State};
 use super::{cgroup, launch, trash};
@@ -178,10 +179,7 @@ impl Driver {
     }
 
     /// Replaces the record by a changed one.
-    pub(super) async fn on_change(
-        &mut self,
-        change: Box<dyn FnOnce(&Record) -> Result<Record> + Send>,
-    ) -> Result<()> {
+    pub(super) async fn on_change(&mut self, change: Change) -> Result<Arc<Record>> {
         if matches!(self.state, State::Removing(_) | State::Dead) {
             return Err(Error::conflict(
                 "Container is marked for removal and cannot be \"update\".",
@@ -201,15 +199,15 @@ impl Driver {
         let changed = saved
             .await
             .map_err(|error| Error::failed("save the changed record", error))??;
-        self.record = std::sync::Arc::new(changed);
+        let before = std::mem::replace(&mut self.record, Arc::new(changed));
         self.publish();
-        Ok(())
+        Ok(before)
     }
 
     /// Begins probing, if the container has a health check.
     pub(super) fn begin_health(&mut self) {
         let Some(check) = health::Check::of(&self.record.config) else { return };
-        self.health = Some(std::sync::Arc::new(Health {
+        self.health = Some(Arc::new(Health {
             status: "starting".to_owned(),
             ..Health::default()
         }));
@@ -226,7 +224,7 @@ impl Driver {
         if let Some(health) = &self.health {
             let mut health = (**health).clone();
             health.status = "unhealthy".to_owned();
-            self.health = Some(std::sync::Arc::new(health));
+            self.health = Some(Arc::new(health));
         }
     }
 
@@ -238,7 +236,7 @@ impl Driver {
         if before != health.status {
             self.emit(&format!("health_status: {}", health.status), []);
         }
-        self.health = Some(std::sync::Arc::new(health));
+        self.health = Some(Arc::new(health));
         self.publish();
     }
 }

@@ -9,28 +9,30 @@
 //! A reader (`list`, `inspect`) sees the last published [`registry::View`] of a container and never
 //! waits for its driver.
 
-mod attach;
-mod cgroup;
+pub(crate) mod attach;
+pub(crate) mod cgroup;
 pub(crate) mod create;
 pub(crate) mod driver;
 pub(crate) mod effect;
 mod files;
 mod filter;
 mod inspect;
-mod launch;
+pub(crate) mod launch;
 mod list;
-mod monitor;
+mod merge;
+pub(crate) mod monitor;
+mod mounts;
 mod names;
-mod operate;
+pub(crate) mod operate;
 mod prune;
 pub mod record;
 pub mod registry;
 pub(crate) mod restore;
-mod spec;
+pub(crate) mod spec;
 pub mod state;
 mod trash;
 mod update;
-mod validate;
+pub(crate) mod validate;
 mod wait;
 mod words;
 
@@ -155,8 +157,10 @@ pub struct AttachPlan {
     pub tty: bool,
     /// The stream has Docker's 8-byte frames (the opposite of `tty`).
     pub multiplexed: bool,
-    pub options: AttachOptions,
-    pub detach_keys: Vec<u8>,
+    pub(crate) options: AttachOptions,
+    pub(crate) detach_keys: Vec<u8>,
+    /// A start waits for this client until the plan is used or dropped.
+    pub(crate) ticket: registry::Ticket,
 }
 
 impl Containers {

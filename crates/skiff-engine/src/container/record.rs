@@ -148,6 +148,11 @@ impl Paths {
         self.dir.join("resolv.conf")
     }
 
+    /// Shared memory, of a container that lets others have it.
+    pub fn shm(&self) -> PathBuf {
+        self.dir.join("shm")
+    }
+
     /// Docker's name for it, which log collectors look for.
     pub fn log(&self, id: &str) -> PathBuf {
         self.dir.join(format!("{id}-json.log"))

@@ -1,5 +1,9 @@
 //! Further processes in running containers (`docker exec`): the handle and its options.
 
+mod create;
+mod start;
+pub(crate) mod table;
+
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 

@@ -1,0 +1,61 @@
+//! A running container's control group, found through its process: that works for every driver,
+//! parent and cgroup version, and never touches a group the container is not in.
+
+use std::fs;
+
+use skiff_runtime::cgroup::{Cgroup, CgroupPaths, Controller, ControllerDir, host_layout};
+
+use super::record::Record;
+use crate::error::{Error, Result};
+
+/// The group of the container whose init is `pid`.
+pub(crate) fn of(record: &Record, pid: i32) -> Result<Cgroup> {
+    let what = || format!("find the control group of container {}", record.id);
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))
+        .map_err(|error| Error::failed(what(), error))?;
+    let layout = host_layout().map_err(|error| Error::failed(what(), error))?;
+    let mut paths = CgroupPaths::default();
+    for line in text.lines() {
+        let mut parts = line.splitn(3, ':');
+        let (Some(_), Some(names), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
+        // Only groups of its own: the id is in the name of each.
+        if !path.contains(&record.id) {
+            continue;
+        }
+        if names.is_empty() {
+            if let Some(root) = &layout.unified {
+                paths.unified = Some(root.join(path.trim_start_matches('/')));
+            }
+            continue;
+        }
+        let controllers: Vec<Controller> =
+            names.split(',').filter_map(Controller::from_name).collect();
+        let root = layout
+            .v1
+            .iter()
+            .find(|hierarchy| hierarchy.controllers.iter().any(|has| controllers.contains(has)));
+        if let Some(root) = root {
+            let dir = root.root.join(path.trim_start_matches('/'));
+            paths.v1.push(ControllerDir { controllers, dir });
+        }
+    }
+    Ok(Cgroup::open(paths))
+}
+
+/// Kills whatever is left of a container whose monitor has died.
+pub(super) async fn kill(record: &std::sync::Arc<Record>, pid: i32) {
+    let record = record.clone();
+    let done = tokio::task::spawn_blocking(move || -> Result<()> {
+        let group = of(&record, pid)?;
+        group
+            .kill_all()
+            .and_then(|()| group.remove())
+            .map_err(|error| Error::failed(format!("kill container {}", record.id), error))
+    });
+    match done.await {
+        // Gone already, which is what was wanted.
+        Ok(_) | Err(_) => {}
+    }
+}

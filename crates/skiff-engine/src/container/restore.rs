@@ -1,0 +1,267 @@
+//! Opening a data root: every record becomes a container again, whatever state it and its files
+//! are in.
+//!
+//! The order loses nothing: the monitor's socket is tried first; where nobody answers, the exit
+//! record is read, which a monitor renames into place before its socket closes. A record that
+//! cannot be read becomes a dead container that can be removed; a directory without a record is
+//! something half-made and goes.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, flock};
+use skiff_shim::protocol::{Answer, ExitRecord, Message, Op, Status};
+
+use super::driver::{Initial, spawn};
+use super::monitor::Monitor;
+use super::record::{self, Durability, Life, Paths, Phase, Record};
+use super::spec::Facts;
+use super::state::{Live, State};
+use super::validate::Host;
+use super::{launch, registry};
+use crate::config::EngineConfig;
+use crate::error::{Error, Kind, Result};
+use crate::keeper::Keeper;
+use crate::{Core, clock, exec, log, logs, restart, volume};
+
+/// Monitors asked at a time.
+const AT_ONCE: usize = 64;
+/// How long a monitor may take to say how its container is.
+const HELLO_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+pub(crate) async fn open(config: EngineConfig) -> Result<Arc<Core>> {
+    let core = Arc::new(prepare(config).await?);
+    let found = find(&core)?;
+    let mut tasks = tokio::task::JoinSet::new();
+    let mut waiting = found.into_iter();
+    let mut revived = Vec::new();
+    loop {
+        while tasks.len() < AT_ONCE
+            && let Some((record, paths)) = waiting.next()
+        {
+            tasks.spawn(async move { revive(record, paths).await });
+        }
+        match tasks.join_next().await {
+            None => break,
+            Some(Ok(one)) => revived.push(one),
+            Some(Err(error)) => return Err(Error::failed("restore a container", error)),
+        }
+    }
+    for mut initial in revived {
+        let host = &initial.record.host_config;
+        let rests = matches!(initial.state, State::Created | State::Exited);
+        let life = &initial.record.life;
+        let started = life.started_at != 0;
+        if rests && started && host.auto_remove {
+            let paths = Paths::new(&core.config.data_root, &core.config.exec_root, &initial.record.id);
+            if let Err(error) = super::trash::discard(&core, &initial.record, &paths, true) {
+                log::warn(&format!("container {}: {error}", initial.record.id));
+            }
+            continue;
+        }
+        initial.restart = rests
+            && started
+            && restart::wanted_at_boot(
+                &host.restart_policy,
+                life.restart_count,
+                life.stopped_by_user,
+                life.exit_code,
+            );
+        let container = spawn(&core, initial);
+        core.containers.restore(container);
+    }
+    Ok(core)
+}
+
+/// Everything but the containers.
+async fn prepare(config: EngineConfig) -> Result<Core> {
+    let make = |path: &Path, mode: u32| {
+        fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| {
+            Error::failed(format!("make directory {}", path.display()), error)
+        })
+    };
+    make(&config.data_root, 0o710)?;
+    make(&config.exec_root, 0o700)?;
+    make(&config.data_root.join("containers"), 0o710)?;
+    make(&config.exec_root.join("containers"), 0o700)?;
+    let lock = take_lock(&config.data_root)?;
+    let store = skiff_store::Store::open(&config.data_root)
+        .map_err(|error| Error::failed("open the image store", error))?;
+    let volumes = volume::VolumeTable::open(&config.data_root)?;
+    let keeper = Keeper::new(
+        config.executable.clone(),
+        config.exec_root.clone(),
+        config.data_root.clone(),
+    );
+    keeper.ensure().await?;
+    Ok(Core {
+        facts: facts(&config)?,
+        host: Host {
+            cpus: std::thread::available_parallelism()
+                .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX)),
+            systemd: config.cgroup_driver == skiff_runtime::launch::CgroupDriver::Systemd,
+        },
+        events: crate::Events::default(),
+        store,
+        containers: registry::Registry::default(),
+        execs: exec::table::Table::default(),
+        volumes,
+        log_watcher: logs::Watcher::default(),
+        keeper,
+        stopping: tokio::sync::watch::channel(false).0,
+        config,
+        _lock: lock,
+    })
+}
+
+fn take_lock(data_root: &Path) -> Result<fs::File> {
+    let path = data_root.join("skiff.lock");
+    let what = || format!("lock {}", path.display());
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| Error::failed(what(), error))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::AGAIN) => Err(Error::new(
+            Kind::Unavailable,
+            format!("another engine uses {}", data_root.display()),
+        )),
+        Err(error) => Err(Error::failed(what(), std::io::Error::from(error))),
+    }
+}
+
+fn facts(config: &EngineConfig) -> Result<Facts> {
+    let layout = skiff_runtime::cgroup::host_layout()
+        .map_err(|error| Error::failed("look at the host's control groups", error))?;
+    let thermal = |entry: fs::DirEntry| {
+        let path = entry.path().join("thermal_throttle");
+        let name = entry.file_name();
+        let cpu = name.to_str().and_then(|name| name.strip_prefix("cpu"));
+        (cpu.is_some_and(|number| number.parse::<u32>().is_ok()) && path.exists()).then_some(path)
+    };
+    let cpus = fs::read_dir("/sys/devices/system/cpu").into_iter().flatten().flatten();
+    Ok(Facts {
+        cgroup_v2: layout.hierarchies.is_empty(),
+        cgroup_driver: config.cgroup_driver,
+        cgroup_parent: config.cgroup_parent.clone(),
+        thermal_paths: cpus.filter_map(thermal).collect(),
+        default_ulimits: config.default_ulimits.clone(),
+        no_new_privileges: config.no_new_privileges,
+        init: config.init,
+        apparmor: fs::read("/sys/module/apparmor/parameters/enabled")
+            .is_ok_and(|text| text.starts_with(b"Y")),
+    })
+}
+
+/// All recorded containers.
+fn find(core: &Core) -> Result<Vec<(Record, Paths)>> {
+    let root = core.config.data_root.join("containers");
+    let what = || format!("read {}", root.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&root).map_err(|error| Error::failed(what(), error))? {
+        let entry = entry.map_err(|error| Error::failed(what(), error))?;
+        let Some(id) = entry.file_name().to_str().map(str::to_owned) else { continue };
+        let paths = Paths::new(&core.config.data_root, &core.config.exec_root, &id);
+        if !paths.dir.join(record::FILE).exists() {
+            // Half-made: its record is written last.
+            if let Err(error) = core.store.discard(&paths.dir) {
+                log::warn(&format!("remove half-made container {id}: {error}"));
+            }
+            continue;
+        }
+        let record = match record::load(&paths.dir) {
+            Ok(record) if record.id == id => record,
+            Ok(_) => record::damaged(&id, &Error::internal("the record names another container")),
+            Err(error) => record::damaged(&id, &error),
+        };
+        found.push((record, paths));
+    }
+    Ok(found)
+}
+
+/// Finds out how a container is.
+async fn revive(mut record: Record, paths: Paths) -> Initial {
+    let before = record.life.clone();
+    if let Some((monitor, status)) = hello(&paths).await {
+        match status.exited {
+            Some(exit) => ended(&mut record, &exit),
+            None => return alive(record, monitor, &status),
+        }
+    } else if let Some(exit) = launch::read_exit_record(&paths) {
+        ended(&mut record, &exit);
+    } else if matches!(record.life.phase, Phase::Running | Phase::Paused) {
+        // The host went down, or the monitor was killed: nobody saw how it ended.
+        ended(
+            &mut record,
+            &ExitRecord { exit_code: 255, oom_killed: false, at: clock::now() },
+        );
+    }
+    // Before the exit record goes.
+    if record.life != before
+        && let Err(error) = record::save(&paths.dir, &record, Durability::Written) {
+        log::warn(&format!("container {}: {error}", record.id));
+    }
+    launch::clean_run_dir(&paths);
+    let state = match record.life.phase {
+        Phase::Created => State::Created,
+        Phase::Dead | Phase::Removing => State::Dead,
+        Phase::Running | Phase::Paused | Phase::Restarting | Phase::Exited => State::Exited,
+    };
+    Initial { record, state, monitor: None, restart: false }
+}
+
+/// Asks the container's monitor, if there is one.
+async fn hello(paths: &Paths) -> Option<(Monitor, Status)> {
+    let mut monitor = Monitor::of_container(&paths.run_dir).await.ok()?;
+    let asked = async {
+        let seq = monitor.send(Op::Hello, &[]).await.ok()?;
+        loop {
+            match monitor.next().await.ok()?? {
+                Message::Reply(reply) if reply.seq == seq => match reply.answer {
+                    Answer::Status(status) => return Some(status),
+                    _ => return None,
+                },
+                // An end that comes before the answer is in the answer, too.
+                Message::Reply(_) | Message::Event(_) => {}
+            }
+        }
+    };
+    let status = tokio::time::timeout(HELLO_TIMEOUT, asked).await.ok()??;
+    Some((monitor, status))
+}
+
+fn alive(mut record: Record, monitor: Monitor, status: &Status) -> Initial {
+    let live = Live { pid: status.pid, started_at: status.started_at };
+    record.life.started_at = status.started_at;
+    record.life.exit_code = 0;
+    record.life.error.clear();
+    let frozen = super::cgroup::of(&record, status.pid)
+        .is_ok_and(|group| group.is_frozen().unwrap_or(false));
+    let state = if frozen { State::Paused(live) } else { State::Running(live) };
+    Initial { record, state, monitor: Some(monitor), restart: false }
+}
+
+fn ended(record: &mut Record, exit: &ExitRecord) {
+    record.life = Life {
+        phase: Phase::Exited,
+        // It ran, even if nobody has written that down.
+        started_at: if record.life.started_at == 0 { exit.at } else { record.life.started_at },
+        finished_at: exit.at,
+        exit_code: exit.exit_code,
+        oom_killed: exit.oom_killed,
+        ..record.life.clone()
+    };
+}
+
+/// Stops all drivers and waits until they have. Containers are not touched.
+pub(crate) async fn shutdown(core: &Core) {
+    core.stopping.send_replace(true);
+    for container in core.containers.all() {
+        container.commands.closed().await;
+    }
+}
