@@ -110,6 +110,14 @@ impl Store {
         self.configs.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
+    /// Takes a file or directory below the data root away at once; it is deleted behind. False when
+    /// it is not there.
+    pub fn discard(&self, path: &Path) -> Result<bool> {
+        let was_there = self.trash.put(path)?;
+        self.trash.wake();
+        Ok(was_there)
+    }
+
     /// Waits until removed things are deleted and not only renamed away.
     pub fn wait_for_trash(&self) {
         self.trash.wait();
