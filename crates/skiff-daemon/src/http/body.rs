@@ -1,0 +1,264 @@
+//! Bodies in both directions: answers that are known, that come later or piece by piece, and
+//! request bodies as JSON or as a blocking reader.
+//!
+//! A piecewise answer comes through a short channel, so a slow client slows its producer only, and
+//! a client that leaves closes the channel, which ends the producer.
+
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Frame, Incoming, SizeHint};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING};
+use serde::de::DeserializeOwned;
+use skiff_api::go_json;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::failure::Failure;
+
+/// Pieces that may wait for the client.
+const PIECES: usize = 4;
+/// Size from which a blocking writer's output is sent.
+const PIECE: usize = 64 << 10;
+/// How long a JSON body may pause.
+const STALL: Duration = Duration::from_secs(30);
+
+/// One piece, or the reason to break the connection off so that the client notices.
+pub(crate) type Piece = io::Result<Bytes>;
+
+/// The body of an answer.
+pub(crate) enum Body {
+    Full(Bytes),
+    /// Whole at a later time; headers are sent now.
+    Later(Pin<Box<dyn Future<Output = Bytes> + Send>>),
+    Pieces(mpsc::Receiver<Piece>),
+    /// As the engine's log reader hands them out.
+    Chunks(mpsc::Receiver<Vec<u8>>),
+}
+
+impl Body {
+    /// No body.
+    pub(crate) fn empty() -> Body {
+        Body::Full(Bytes::new())
+    }
+
+    /// A body that a task writes, piece by piece.
+    pub(crate) fn from_task<F>(task: impl FnOnce(mpsc::Sender<Piece>) -> F) -> Body
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (sender, receiver) = mpsc::channel(PIECES);
+        tokio::spawn(task(sender));
+        Body::Pieces(receiver)
+    }
+
+    /// A body that a blocking function writes. Its error breaks the connection off.
+    pub(crate) fn from_writer<E>(
+        write: impl FnOnce(&mut PieceWriter) -> Result<(), E> + Send + 'static,
+    ) -> Body
+    where
+        E: std::fmt::Display,
+    {
+        let (sender, receiver) = mpsc::channel(PIECES);
+        tokio::task::spawn_blocking(move || {
+            let mut writer = PieceWriter { sender, buffer: Vec::new() };
+            let result = write(&mut writer)
+                .map_err(|error| io::Error::other(error.to_string()))
+                .and_then(|()| writer.flush());
+            if let Err(error) = result {
+                // Fails when the client is gone, which then is the reason.
+                drop(writer.sender.blocking_send(Err(error)));
+            }
+        });
+        Body::Pieces(receiver)
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let piece = match &mut *self {
+            Body::Full(bytes) if bytes.is_empty() => None,
+            Body::Full(bytes) => Some(Ok(std::mem::take(bytes))),
+            Body::Later(future) => {
+                let bytes = ready!(future.as_mut().poll(context));
+                *self = Body::empty();
+                Some(Ok(bytes))
+            }
+            Body::Pieces(pieces) => ready!(pieces.poll_recv(context)),
+            Body::Chunks(chunks) => ready!(chunks.poll_recv(context)).map(|chunk| Ok(chunk.into())),
+        };
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Body::Full(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Body::Later(_) | Body::Pieces(_) | Body::Chunks(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Gathers small writes and sends them on; blocks while the client is slow.
+pub(crate) struct PieceWriter {
+    sender: mpsc::Sender<Piece>,
+    buffer: Vec<u8>,
+}
+
+impl PieceWriter {
+    fn send(&mut self) -> io::Result<()> {
+        let piece = std::mem::take(&mut self.buffer);
+        self.sender
+            .blocking_send(Ok(piece.into()))
+            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone"))
+    }
+}
+
+impl Write for PieceWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.is_empty() {
+            self.buffer.reserve(PIECE.max(bytes.len()));
+        }
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= PIECE {
+            self.send()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() { Ok(()) } else { self.send() }
+    }
+}
+
+/// A request body for functions that block. Use it on a thread of the blocking pool.
+pub(crate) struct BodyReader {
+    body: Incoming,
+    runtime: Handle,
+    current: Bytes,
+}
+
+impl BodyReader {
+    /// Wraps a body; call it on the runtime.
+    pub(crate) fn new(body: Incoming) -> BodyReader {
+        BodyReader { body, runtime: Handle::current(), current: Bytes::new() }
+    }
+}
+
+impl Read for BodyReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.runtime.block_on(self.body.frame()) {
+                None => return Ok(0),
+                Some(Err(error)) => {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error.to_string()));
+                }
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.current = data;
+                    }
+                }
+            }
+        }
+        let take = into.len().min(self.current.len());
+        into[..take].copy_from_slice(&self.current.split_to(take));
+        Ok(take)
+    }
+}
+
+/// Reads a JSON body; it must be there.
+pub(crate) async fn read_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    mut body: Incoming,
+) -> Result<T, Failure> {
+    check_content_type(headers)?;
+    Ok(go_json::decode(&read_all(&mut body).await?)?)
+}
+
+/// Reads a JSON body that may be missing; it is then the zero value.
+pub(crate) async fn read_optional_json<T: DeserializeOwned + Default>(
+    headers: &HeaderMap,
+    body: &mut Incoming,
+) -> Result<T, Failure> {
+    if !has_body(headers) {
+        return Ok(T::default());
+    }
+    check_content_type(headers)?;
+    let body = read_all(body).await?;
+    if body.is_empty() { Ok(T::default()) } else { Ok(go_json::decode(&body)?) }
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING)
+        || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
+}
+
+/// Go's rule: JSON, or no body at all.
+fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        if !has_body(headers) {
+            return Ok(());
+        }
+        return Err(malformed_content_type(""));
+    };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match kind.as_str() {
+        "application/json" => Ok(()),
+        "" => Err(malformed_content_type(&text)),
+        _ => Err(Failure::bad_request(format!(
+            "unsupported Content-Type header ({text}): must be 'application/json'"
+        ))),
+    }
+}
+
+fn malformed_content_type(text: &str) -> Failure {
+    Failure::bad_request(format!("malformed Content-Type header ({text}): mime: no media type"))
+}
+
+async fn read_all(body: &mut Incoming) -> Result<Bytes, Failure> {
+    let mut first = Bytes::new();
+    let mut whole: Vec<u8> = Vec::new();
+    loop {
+        let frame = timeout(STALL, body.frame()).await.map_err(|_| {
+            Failure::new(hyper::StatusCode::REQUEST_TIMEOUT, "request body stalled")
+        })?;
+        let Some(frame) = frame else { break };
+        let frame =
+            frame.map_err(|error| Failure::bad_request(format!("invalid JSON: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.len() + first.len() + data.len() > go_json::MAX_BODY {
+            return Err(go_json::BodyError::TooLarge.into());
+        }
+        // Almost every body comes in one piece, which then is not copied.
+        if first.is_empty() && whole.is_empty() {
+            first = data;
+        } else {
+            whole.extend_from_slice(&first);
+            first = Bytes::new();
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(if whole.is_empty() { first } else { whole.into() })
+}
+
+/// Writes a value as one line of JSON, as Go's encoder does.
+pub(crate) fn json_line<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    let mut line = serde_json::to_vec(value).expect("wire types are always JSON");
+    line.push(b'\n');
+    line
+}

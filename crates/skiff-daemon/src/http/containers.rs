@@ -1,0 +1,357 @@
+//! `/containers`: everything that is done with containers.
+
+use hyper::header::HeaderValue;
+use hyper::{Method, StatusCode};
+use skiff_api::{ContainerCreateRequest, UpdateRequest};
+use skiff_engine::archive::PutOptions;
+use skiff_engine::container::{
+    AttachOptions, ListOptions, RemoveOptions, StartOptions, StopOptions, WaitCondition,
+};
+use skiff_engine::logs::{LogOptions, Timestamp};
+
+use super::answer::{
+    self, Answer, MULTIPLEXED_STREAM, RAW_STREAM, TAR, empty, json, json_with, no_content,
+};
+use super::body::{Body, BodyReader, json_line, read_json};
+use super::failure::Failure;
+use super::hijack::hijack;
+use super::{Call, base64, blocking, compat, exec, to_the_end};
+use skiff_api::version::ApiVersion;
+
+const PATH_STAT: &str = "x-docker-container-path-stat";
+
+pub(super) async fn route(
+    call: Call,
+    method: &Method,
+    segments: &[&str],
+) -> Result<Answer, Failure> {
+    match (method.as_str(), segments) {
+        ("GET", ["json"]) => list(call).await,
+        ("POST", ["create"]) => create(call).await,
+        ("POST", ["prune"]) => prune(call).await,
+        ("DELETE", [name]) => remove(call, name).await,
+        ("GET", [name, what]) => read(call, name, what).await,
+        ("HEAD", [name, "archive"]) => archive_stat(call, name).await,
+        ("PUT", [name, "archive"]) => archive_put(call, name).await,
+        ("POST", [name, what]) => act(call, name, what).await,
+        ("GET", [_, "attach", "ws"]) => Err(not_websocket(&call)),
+        (_, [_, "checkpoints", ..]) => {
+            Err(Failure::not_implemented("this version does not checkpoint containers"))
+        }
+        _ => Err(Failure::page_not_found()),
+    }
+}
+
+async fn read(call: Call, name: &str, what: &str) -> Result<Answer, Failure> {
+    match what {
+        "json" => inspect(call, name).await,
+        "logs" => logs(&call, name),
+        "stats" => stats(call, name).await,
+        "top" => top(call, name).await,
+        "changes" => changes(call, name).await,
+        "export" => export(call, name).await,
+        "archive" => archive_get(call, name).await,
+        _ => Err(Failure::page_not_found()),
+    }
+}
+
+async fn act(call: Call, name: &str, what: &str) -> Result<Answer, Failure> {
+    match what {
+        "start" => start(call, name).await,
+        "stop" => stop(call, name).await,
+        "restart" => restart(call, name).await,
+        "kill" => kill(call, name).await,
+        "pause" | "unpause" => freeze(call, name, what == "pause").await,
+        "rename" => rename(call, name).await,
+        "update" => update(call, name).await,
+        "resize" => resize(&call, name).await,
+        "wait" => wait(&call, name).await,
+        "attach" => attach(call, name).await,
+        "exec" => exec::create(call, name).await,
+        _ => Err(Failure::page_not_found()),
+    }
+}
+
+async fn list(call: Call) -> Result<Answer, Failure> {
+    let options = ListOptions {
+        all: call.query.flag("all"),
+        limit: call.query.number("limit", "Atoi")?.unwrap_or(0),
+        size: call.query.flag("size"),
+        filters: call.filters()?,
+    };
+    let containers = call.engine.containers();
+    if options.size {
+        return Ok(json(&blocking(move || containers.list(&options)).await?));
+    }
+    Ok(json(&containers.list(&options)?))
+}
+
+async fn create(call: Call) -> Result<Answer, Failure> {
+    let name = call.query.get("name").map(str::to_owned);
+    let platform = call.query.get("platform").map(str::to_owned);
+    let request: ContainerCreateRequest = read_json(&call.parts.headers, call.body).await?;
+    if request == ContainerCreateRequest::default() {
+        return Err(Failure::bad_request("config cannot be empty in order to create a container"));
+    }
+    let containers = call.engine.containers();
+    let created = to_the_end(async move {
+        containers.create(name.as_deref(), platform.as_deref(), request).await
+    });
+    Ok(json_with(StatusCode::CREATED, &created.await?))
+}
+
+async fn inspect(call: Call, name: &str) -> Result<Answer, Failure> {
+    let containers = call.engine.containers();
+    let mut inspect = if call.query.flag("size") {
+        let name = name.to_owned();
+        blocking(move || containers.inspect(&name, true)).await?
+    } else {
+        containers.inspect(name, false)?
+    };
+    compat::container(&mut inspect, call.version);
+    Ok(json(&inspect))
+}
+
+async fn start(call: Call, name: &str) -> Result<Answer, Failure> {
+    let options = StartOptions { checkpoint: call.query.text("checkpoint").to_owned() };
+    let (containers, name) = (call.engine.containers(), name.to_owned());
+    to_the_end(async move { containers.start(&name, options).await }).await?;
+    Ok(no_content())
+}
+
+fn stop_options(call: &Call) -> Result<StopOptions, Failure> {
+    Ok(StopOptions {
+        signal: call.query.get("signal").map(str::to_owned),
+        timeout_s: call.query.number("t", "Atoi")?,
+    })
+}
+
+async fn stop(call: Call, name: &str) -> Result<Answer, Failure> {
+    let options = stop_options(&call)?;
+    let (containers, name) = (call.engine.containers(), name.to_owned());
+    to_the_end(async move { containers.stop(&name, options).await }).await?;
+    Ok(no_content())
+}
+
+async fn restart(call: Call, name: &str) -> Result<Answer, Failure> {
+    let options = stop_options(&call)?;
+    let (containers, name) = (call.engine.containers(), name.to_owned());
+    to_the_end(async move { containers.restart(&name, options).await }).await?;
+    Ok(no_content())
+}
+
+async fn kill(call: Call, name: &str) -> Result<Answer, Failure> {
+    let signal = call.query.get("signal").map(str::to_owned);
+    let (containers, name) = (call.engine.containers(), name.to_owned());
+    to_the_end(async move { containers.kill(&name, signal.as_deref()).await }).await?;
+    Ok(no_content())
+}
+
+async fn freeze(call: Call, name: &str, frozen: bool) -> Result<Answer, Failure> {
+    let (containers, name) = (call.engine.containers(), name.to_owned());
+    to_the_end(async move {
+        if frozen { containers.pause(&name).await } else { containers.unpause(&name).await }
+    })
+    .await?;
+    Ok(no_content())
+}
+
+async fn rename(call: Call, name: &str) -> Result<Answer, Failure> {
+    let (name, to) = (name.to_owned(), call.query.text("name").to_owned());
+    let containers = call.engine.containers();
+    to_the_end(async move { containers.rename(&name, &to).await }).await?;
+    Ok(no_content())
+}
+
+async fn update(call: Call, name: &str) -> Result<Answer, Failure> {
+    let request: UpdateRequest = read_json(&call.parts.headers, call.body).await?;
+    let (containers, name) = (call.engine.containers(), name.to_owned());
+    Ok(json(&to_the_end(async move { containers.update(&name, request).await }).await?))
+}
+
+async fn remove(call: Call, name: &str) -> Result<Answer, Failure> {
+    let options = RemoveOptions {
+        force: call.query.flag("force"),
+        volumes: call.query.flag("v"),
+        link: call.query.flag("link"),
+    };
+    let (containers, name) = (call.engine.containers(), name.to_owned());
+    to_the_end(async move { containers.remove(&name, options).await }).await?;
+    Ok(no_content())
+}
+
+async fn prune(call: Call) -> Result<Answer, Failure> {
+    let filters = call.filters()?;
+    let containers = call.engine.containers();
+    Ok(json(&to_the_end(async move { containers.prune(&filters).await }).await?))
+}
+
+/// Headers are sent as soon as the wait is registered, so that a client can start the container
+/// when it has them and misses nothing.
+async fn wait(call: &Call, name: &str) -> Result<Answer, Failure> {
+    let condition: WaitCondition = call.query.text("condition").parse()?;
+    let handle = call.engine.containers().wait(name, condition).await?;
+    let later = Body::Later(Box::pin(async move { json_line(&handle.await).into() }));
+    Ok(answer::stream(answer::JSON, later))
+}
+
+/// Reads `h` and `w`, in characters.
+pub(super) fn terminal_size(call: &Call) -> Result<(u16, u16), Failure> {
+    let side = |key: &str| {
+        let text = call.query.text(key);
+        text.parse::<u32>()
+            .map_err(|_| {
+                Failure::bad_request(format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
+            })
+            .map(|side| u16::try_from(side).unwrap_or(u16::MAX))
+    };
+    Ok((side("w")?, side("h")?))
+}
+
+async fn resize(call: &Call, name: &str) -> Result<Answer, Failure> {
+    let (width, height) = terminal_size(call)?;
+    call.engine.containers().resize(name, width, height).await?;
+    Ok(empty(StatusCode::OK))
+}
+
+async fn attach(call: Call, name: &str) -> Result<Answer, Failure> {
+    let query = &call.query;
+    let options = AttachOptions {
+        stdin: query.flag("stdin"),
+        stdout: query.flag("stdout"),
+        stderr: query.flag("stderr"),
+        stream: query.flag("stream"),
+        logs: query.flag("logs"),
+        detach_keys: query.get("detachKeys").map(str::to_owned),
+    };
+    let containers = call.engine.containers();
+    let plan = containers.attach(name, options).await?;
+    let (version, tty) = (call.version, plan.tty);
+    hijack(call.into_request(), version, tty, move |socket, early| async move {
+        containers.attach_stream(plan, socket, early).await
+    })
+}
+
+fn not_websocket(call: &Call) -> Failure {
+    let upgrade = call.parts.headers.get(hyper::header::UPGRADE).map(HeaderValue::as_bytes);
+    match upgrade {
+        Some(protocol) if protocol.eq_ignore_ascii_case(b"websocket") => {
+            Failure::not_implemented("this version attaches by hijacked streams only")
+        }
+        _ => Failure::bad_request("not websocket protocol"),
+    }
+}
+
+/// Reads `since` or `until`; 0 is the same as none.
+fn log_time(call: &Call, key: &str) -> Result<Option<Timestamp>, Failure> {
+    let text = call.query.text(key);
+    if text.is_empty() || text == "0" {
+        return Ok(None);
+    }
+    skiff_api::timestamp::parse_unix(text)?;
+    Ok(Timestamp::from_unix(text))
+}
+
+fn logs(call: &Call, name: &str) -> Result<Answer, Failure> {
+    let query = &call.query;
+    let options = LogOptions {
+        follow: query.flag("follow"),
+        stdout: query.flag("stdout"),
+        stderr: query.flag("stderr"),
+        since: log_time(call, "since")?,
+        until: log_time(call, "until")?,
+        timestamps: query.flag("timestamps"),
+        // Anything that is no number is all, as in Docker.
+        tail: query.get("tail").and_then(|tail| tail.parse().ok()),
+        details: query.flag("details"),
+        ..LogOptions::default()
+    };
+    let logs = call.engine.containers().logs(name, options)?;
+    let multiplexed = !logs.tty && call.version >= ApiVersion::v1(42);
+    let kind = if multiplexed { MULTIPLEXED_STREAM } else { RAW_STREAM };
+    Ok(answer::stream(kind, Body::Chunks(logs.chunks)))
+}
+
+async fn stats(call: Call, name: &str) -> Result<Answer, Failure> {
+    let containers = call.engine.containers();
+    if !call.query.flag_or("stream", true) {
+        return Ok(json(&containers.stats(name, call.query.flag("one-shot")).await?));
+    }
+    let mut samples = containers.stats_stream(name).await?;
+    let body = Body::from_task(|sender| async move {
+        loop {
+            let sample = tokio::select! {
+                sample = samples.recv() => sample,
+                () = sender.closed() => None,
+            };
+            let Some(sample) = sample else { break };
+            if sender.send(Ok(json_line(&sample).into())).await.is_err() {
+                break;
+            }
+        }
+    });
+    Ok(answer::stream(answer::JSON, body))
+}
+
+async fn top(call: Call, name: &str) -> Result<Answer, Failure> {
+    let arguments = call.query.text("ps_args").to_owned();
+    let (containers, name) = (call.engine.containers(), name.to_owned());
+    Ok(json(&blocking(move || containers.top(&name, &arguments)).await?))
+}
+
+async fn changes(call: Call, name: &str) -> Result<Answer, Failure> {
+    let (containers, name) = (call.engine.containers(), name.to_owned());
+    let changes = blocking(move || containers.changes(&name)).await?;
+    // Nothing changed is null, as Go writes a list that was never made.
+    Ok(json(&Some(changes).filter(|changes| !changes.is_empty())))
+}
+
+async fn export(call: Call, name: &str) -> Result<Answer, Failure> {
+    let (containers, name) = (call.engine.containers(), name.to_owned());
+    let export = blocking(move || containers.export(&name)).await?;
+    Ok(answer::stream(TAR, Body::from_writer(move |writer| export.write(writer))))
+}
+
+fn archive_path(call: &Call) -> Result<String, Failure> {
+    match call.query.get("path") {
+        Some(path) => Ok(path.to_owned()),
+        None => Err(Failure::bad_request("bad parameter: path cannot be empty")),
+    }
+}
+
+fn path_stat(stat: &skiff_api::PathStat) -> HeaderValue {
+    let line = serde_json::to_vec(stat).expect("wire types are always JSON");
+    HeaderValue::try_from(base64::encode(&line)).expect("base64 is a valid header")
+}
+
+async fn archive_stat(call: Call, name: &str) -> Result<Answer, Failure> {
+    let path = archive_path(&call)?;
+    let (containers, name) = (call.engine.containers(), name.to_owned());
+    let stat = blocking(move || containers.archive_stat(&name, &path)).await?;
+    let mut answer = empty(StatusCode::OK);
+    answer.headers_mut().insert(PATH_STAT, path_stat(&stat));
+    Ok(answer)
+}
+
+async fn archive_get(call: Call, name: &str) -> Result<Answer, Failure> {
+    let path = archive_path(&call)?;
+    let (containers, name) = (call.engine.containers(), name.to_owned());
+    let found = blocking(move || containers.archive_get(&name, &path)).await?;
+    let stat = path_stat(found.stat());
+    let body = Body::from_writer(move |writer| found.write(writer));
+    let mut answer = answer::stream(TAR, body);
+    answer.headers_mut().insert(PATH_STAT, stat);
+    Ok(answer)
+}
+
+async fn archive_put(call: Call, name: &str) -> Result<Answer, Failure> {
+    let path = archive_path(&call)?;
+    let options = PutOptions {
+        no_overwrite_dir_non_dir: call.query.flag("noOverwriteDirNonDir"),
+        copy_uid_gid: call.query.flag("copyUIDGID"),
+    };
+    let (containers, name) = (call.engine.containers(), name.to_owned());
+    let mut archive = BodyReader::new(call.body);
+    blocking(move || containers.archive_put(&name, &path, &mut archive, options)).await?;
+    Ok(empty(StatusCode::OK))
+}
