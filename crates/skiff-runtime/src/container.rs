@@ -14,7 +14,7 @@ use crate::cgroup::{self, Cgroup, Placement};
 use crate::facts;
 use crate::failure::{Context, of_kind};
 use crate::hooks;
-use crate::join::{self, Host};
+use crate::join::{self, Host, Request};
 use crate::notify;
 use crate::launch::{ExecLaunch, Launch, LaunchError, LaunchErrorKind};
 use crate::plan::{self, HookPlan, Plan};
@@ -409,6 +409,11 @@ impl Container {
         hooks::run("poststart", &self.hooks.poststart, &self.state)
     }
 
+    /// Kinds (`CLONE_NEW*`) of namespaces that are not the caller's, for a [`Host`].
+    pub fn namespaces(&self) -> u64 {
+        self.namespaces
+    }
+
     /// Starts a further process in the container.
     pub fn exec(&self, exec: &ExecLaunch, stdio: Stdio<'_>) -> Result<Joined, LaunchError> {
         let host = Host {
@@ -417,7 +422,8 @@ impl Container {
             pidfd: self.pidfd.as_fd(),
             namespaces: self.namespaces,
         };
-        join::exec(&host, &self.cgroup, exec, stdio, 0)
+        let request = Request { launch: exec, seccomp: None, preserve_fds: 0 };
+        join::exec(&host, &self.cgroup, request, stdio)
     }
 
     /// Runs the `poststop` hooks; called once, after process 1 has ended. Failures are returned to

@@ -15,7 +15,7 @@ use crate::container::{
 use crate::facts;
 use crate::failure::{Context, failed};
 use crate::launch::{ExecLaunch, LaunchError};
-use crate::plan;
+use crate::plan::{self, SeccompPlan};
 use crate::report::{self, Reporter, Word};
 
 /// The container to join, by its first process.
@@ -28,15 +28,28 @@ pub struct Host<'a> {
     pub namespaces: u64,
 }
 
-/// Starts a process in a container; its descriptors from 3 up to `preserve_fds` of them stay open.
+/// What to start in it.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub launch: &'a ExecLaunch,
+    /// A filter with more to it than [`ExecLaunch::seccomp`] can say.
+    pub seccomp: Option<SeccompPlan>,
+    /// So many descriptors from 3 on stay open.
+    pub preserve_fds: i32,
+}
+
+/// Starts a process in a container.
 pub fn exec(
     host: &Host<'_>,
     cgroup: &Cgroup,
-    exec: &ExecLaunch,
+    request: Request<'_>,
     stdio: Stdio<'_>,
-    preserve_fds: i32,
 ) -> Result<Joined, LaunchError> {
-    let mut plan = plan::plan_exec(exec, facts::host())?;
+    let mut plan = plan::plan_exec(request.launch, facts::host())?;
+    if request.seccomp.is_some() {
+        plan.seccomp = request.seccomp;
+    }
+    let preserve_fds = request.preserve_fds;
     take_terminal(&mut plan, &stdio);
     let placement = cgroup.placement().map_err(cgroup_error)?;
     let (listener, reporter) = report::channel().context(|| "make a socket pair")?;

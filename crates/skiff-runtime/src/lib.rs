@@ -11,6 +11,7 @@
 pub mod accounts;
 mod apply;
 pub mod cgroup;
+pub mod command;
 pub mod container;
 pub mod facts;
 mod failure;
