@@ -11,20 +11,20 @@ const HEALTHY_RUN: Duration = Duration::from_secs(10);
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy)]
-pub struct Ending {
-    pub exit_code: i32,
+pub(crate) struct Ending {
+    pub(crate) exit_code: i32,
     /// Somebody asked for it.
-    pub by_user: bool,
-    pub ran_for: Duration,
+    pub(crate) by_user: bool,
+    pub(crate) ran_for: Duration,
 }
 
 /// The growing delay between restarts of one container.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Backoff(Duration);
+pub(crate) struct Backoff(Duration);
 
 impl Backoff {
     /// Decides what follows an ending; `restarts` have been before. `Some` is the delay.
-    pub fn decide(
+    pub(crate) fn decide(
         &mut self,
         policy: &RestartPolicy,
         restarts: i64,
@@ -54,7 +54,7 @@ fn wants_restart(policy: &RestartPolicy, restarts: i64, exit_code: i32) -> bool 
 
 /// Whether a container that does not run is started when the daemon starts: it was started
 /// before, and its policy would start it again.
-pub fn wanted_at_boot(policy: &RestartPolicy, restarts: i64, stopped: bool, exit_code: i32) -> bool {
+pub(crate) fn wanted_at_boot(policy: &RestartPolicy, restarts: i64, stopped: bool, exit_code: i32) -> bool {
     match policy.name.as_str() {
         "unless-stopped" => !stopped,
         // An explicit stop holds only until the daemon starts again: that is what sets the two

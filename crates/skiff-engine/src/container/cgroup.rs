@@ -30,15 +30,16 @@ pub(crate) fn of(record: &Record, pid: i32) -> Result<Cgroup> {
             }
             continue;
         }
-        let controllers: Vec<Controller> =
-            names.split(',').filter_map(Controller::from_name).collect();
-        let root = layout
-            .v1
+        let is_named = |controller: &Controller| {
+            names.split(',').any(|name| name == controller.name())
+        };
+        let found = layout
+            .hierarchies
             .iter()
-            .find(|hierarchy| hierarchy.controllers.iter().any(|has| controllers.contains(has)));
-        if let Some(root) = root {
-            let dir = root.root.join(path.trim_start_matches('/'));
-            paths.v1.push(ControllerDir { controllers, dir });
+            .find(|hierarchy| hierarchy.controllers.iter().any(is_named));
+        if let Some(hierarchy) = found {
+            let dir = hierarchy.mount_point.join(path.trim_start_matches('/'));
+            paths.v1.push(ControllerDir { controllers: hierarchy.controllers.clone(), dir });
         }
     }
     Ok(Cgroup::open(paths))

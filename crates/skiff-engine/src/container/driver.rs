@@ -123,6 +123,8 @@ pub(crate) struct Driver {
     pub(super) facts: mpsc::Sender<Fact>,
     finished: mpsc::Receiver<Fact>,
     pub(super) monitor: Option<Monitor>,
+    /// The monitor of the run that ended: until it is gone, there must be no other.
+    pub(super) leaving: Option<Monitor>,
     pub(super) calls: HashMap<u64, Call>,
     pub(super) due: VecDeque<Due>,
 
@@ -181,6 +183,7 @@ pub(crate) fn spawn(core: &Arc<Core>, initial: Initial) -> Arc<Container> {
         facts,
         finished,
         monitor,
+        leaving: None,
         calls: HashMap::new(),
         due: VecDeque::new(),
         deferred: Vec::new(),
@@ -219,11 +222,16 @@ impl Driver {
             tokio::select! {
                 biased;
                 message = next_message(&mut self.monitor) => self.on_message(message).await,
+                message = next_message(&mut self.leaving) => {
+                    if !matches!(message, Ok(Some(_))) {
+                        self.leaving = None;
+                    }
+                }
                 Some(fact) = self.finished.recv() => self.on_fact(fact).await,
                 Some(command) = self.commands.recv() => self.on_command(command).await,
                 () = self.container.attaching.notified(), if self.launch_by.is_some() => {}
                 () = sleep_until(timer) => self.on_timer().await,
-                _ = stopping.wait_for(|stopping| *stopping) => break,
+                () = ended(&mut stopping) => break,
             }
             if self.launch_by.is_some() && self.container.attaching.none() {
                 self.launch().await;
@@ -481,6 +489,8 @@ impl Driver {
         match event {
             MonitorEvent::Exited(record) => self.on_exited(record),
             MonitorEvent::ExecExited { exec, exit_code } => self.on_exec_exited(&exec, exit_code),
+            // Only the monitor of the former run says so, see `leave`.
+            MonitorEvent::Released => {}
             MonitorEvent::Oom => self.emit("oom", []),
             MonitorEvent::AttachEnded { client, detached } => self.on_attach_ended(client, detached),
         }
@@ -543,7 +553,7 @@ impl Driver {
 
     pub(super) fn on_exited(&mut self, exit: ExitRecord) {
         let Some(live) = self.state.live() else { return };
-        self.monitor = None;
+        self.leaving = self.monitor.take();
         self.fail_calls();
         self.end_health();
         for exec in self.core.execs.container_ended(&self.record.id) {
@@ -718,6 +728,12 @@ async fn next_message(monitor: &mut Option<Monitor>) -> std::io::Result<Option<M
         Some(monitor) => monitor.next().await,
         None => std::future::pending().await,
     }
+}
+
+/// Resolves when the engine ends.
+async fn ended(stopping: &mut tokio::sync::watch::Receiver<bool>) {
+    // Without a sender there is no engine any more.
+    drop(stopping.wait_for(|stopping| *stopping).await);
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -15,6 +15,9 @@ use super::{cgroup, launch, trash};
 use crate::error::{Error, Kind, Result};
 use crate::health;
 
+/// How long a new run waits for the former one's monitor.
+const PART_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl Driver {
     pub(super) async fn carry_out(&mut self, effect: Effect) {
         match effect {
@@ -99,6 +102,7 @@ impl Driver {
     async fn try_launch(&mut self) -> Result<(), (Error, i32)> {
         use std::os::fd::AsFd;
         let internal = |error| (error, 128);
+        self.part().await;
         // First, so that the monitor wakes up while the request is made.
         let mut monitor = self.core.keeper.monitor().await.map_err(internal)?;
         let mut request =
@@ -112,6 +116,15 @@ impl Driver {
         self.calls.insert(seq, Call::Launch);
         self.monitor = Some(monitor);
         Ok(())
+    }
+
+    /// Waits until the monitor of the former run is gone, and with it its control group, its
+    /// mounts and its socket.
+    async fn part(&mut self) {
+        let Some(mut leaving) = self.leaving.take() else { return };
+        let gone = async { while let Ok(Some(_)) = leaving.next().await {} };
+        // A client that does not read must not keep the container from being started.
+        drop(tokio::time::timeout(PART_TIMEOUT, gone).await);
     }
 
     /// Freezes or thaws, in a thread that may wait for it.

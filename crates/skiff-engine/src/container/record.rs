@@ -45,7 +45,7 @@ pub struct Record {
 }
 
 /// A mount whose source is known: a bind, or a volume with its path on the host.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ResolvedMount {
     pub point: MountPoint,

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// What the host can do.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Host {
+pub(crate) struct Host {
     pub cpus: u32,
     pub systemd: bool,
 }
