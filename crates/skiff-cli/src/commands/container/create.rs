@@ -1,0 +1,160 @@
+//! `create`: make a container and print its id. `run` uses the same steps.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use skiff_api::{ContainerCreateRequest, CreateResponse};
+
+use crate::client::{Client, ClientError, Query, Request};
+use crate::command::{Arity, Command};
+use crate::commands::image::pull;
+use crate::context::{Context, env};
+use crate::failure::Failure;
+use crate::flags::Matches;
+use crate::runopts::{self, CONTAINER_FLAGS};
+
+pub(crate) static COMMAND: Command = Command {
+    paths: &["container create", "create"],
+    usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+    summary: "Create a new container",
+    arity: Arity::AtLeast(1),
+    flags: &[CONTAINER_FLAGS],
+    interspersed: false,
+    examples: &[
+        ("Make a container now and start it later", "create --name web -p 8080:80 nginx"),
+        ("See what was made", "container inspect web"),
+    ],
+    run,
+};
+
+fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
+    let outcome = runopts::build(flags)
+        .map_err(Failure::new)
+        .and_then(|request| create(context, flags, &request));
+    match outcome {
+        Ok(id) => {
+            println!("{id}");
+            Ok(())
+        }
+        Err(failure) => Err(with_help(context, failure, 125)),
+    }
+}
+
+/// Adds the program's name and where to find help, as Docker does for `run` and `create`.
+pub(super) fn with_help(context: &Context, failure: Failure, code: u8) -> Failure {
+    if failure.message.is_empty() {
+        return failure;
+    }
+    let (program, path) = (context.program, context.path);
+    let code = if failure.code == 1 { code } else { failure.code };
+    Failure::with_code(
+        code,
+        format!(
+            "{program}: {}\n\nRun '{program} {path} --help' for more information",
+            failure.message
+        ),
+    )
+}
+
+/// Makes the container, pulling its image if need be, and returns its id.
+pub(super) fn create(
+    context: &mut Context,
+    flags: &Matches,
+    request: &ContainerCreateRequest,
+) -> Result<String, Failure> {
+    let policy = flags.text("pull");
+    if !matches!(policy, "always" | "missing" | "never") {
+        return Err(Failure::new(format!(
+            "invalid pull option: '{policy}': must be one of \"always\", \"missing\" or \"never\""
+        )));
+    }
+    let platform = match flags.given("platform") {
+        Some(platform) => platform.to_owned(),
+        None => env("DOCKER_DEFAULT_PLATFORM").unwrap_or_default(),
+    };
+    let mut id_file = IdFile::open(flags.text("cidfile"))?;
+    let image = &request.config.image;
+    let quiet = flags.on("quiet");
+    if policy == "always" {
+        pull::pull_for_run(context, image, &platform, quiet)?;
+    }
+    let name = flags.text("name").to_owned();
+    let mut outcome = post(context.client()?, request, &name, &platform);
+    if policy == "missing"
+        && let Err(ClientError::Answer { status: 404, message }) = &outcome
+        && message.contains("No such image")
+    {
+        if !quiet {
+            eprintln!("Unable to find image '{}' locally", pull::familiar_name(image));
+        }
+        pull::pull_for_run(context, image, &platform, quiet)?;
+        outcome = post(context.client()?, request, &name, &platform);
+    }
+    let created = outcome?;
+    for warning in &created.warnings {
+        eprintln!("WARNING: {warning}");
+    }
+    id_file.write(&created.id)?;
+    Ok(created.id)
+}
+
+fn post(
+    client: &mut Client,
+    request: &ContainerCreateRequest,
+    name: &str,
+    platform: &str,
+) -> Result<CreateResponse, ClientError> {
+    let mut path =
+        Query::new("/containers/create").add_given("name", name.trim_start_matches('/'));
+    if client.version()? >= (1, 41) {
+        path = path.add_given("platform", platform);
+    }
+    client.call(Request::new("POST", path).json(request)?)?.json()
+}
+
+/// `--cidfile`: must not exist before, and is gone again when there is no container.
+struct IdFile {
+    path: PathBuf,
+    file: Option<std::fs::File>,
+    written: bool,
+}
+
+impl IdFile {
+    fn open(path: &str) -> Result<Self, Failure> {
+        let path = PathBuf::from(path);
+        if path.as_os_str().is_empty() {
+            return Ok(Self { path, file: None, written: false });
+        }
+        if Path::exists(&path) {
+            return Err(Failure::new(format!(
+                "container ID file found, make sure the other container isn't running or delete {}",
+                path.display()
+            )));
+        }
+        let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(|error| {
+            Failure::new(format!(
+                "failed to create the container ID file: open {}: {}",
+                path.display(),
+                crate::failure::describe_io(&error)
+            ))
+        })?;
+        Ok(Self { path, file: Some(file), written: false })
+    }
+
+    fn write(&mut self, id: &str) -> Result<(), Failure> {
+        if let Some(file) = &mut self.file {
+            file.write_all(id.as_bytes())?;
+            self.written = true;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for IdFile {
+    fn drop(&mut self) {
+        if self.file.is_some() && !self.written {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Lists of rows under `--format`: the default table, `table TEMPLATE`, `json` or a template.
+
+use std::rc::Rc;
+
+use super::{Table, print_text};
+use crate::failure::Failure;
+use crate::template::{MissingKey, Object, Template, Value};
+
+/// How a command's rows look by default.
+pub(crate) struct Listing {
+    /// The default columns, as a template.
+    pub(crate) table: &'static str,
+    /// Field names and the heads of their columns.
+    pub(crate) heads: &'static [(&'static str, &'static str)],
+}
+
+/// The head of a table: fields are their heads, `.Label "a.b"` is `b`.
+struct Head(&'static [(&'static str, &'static str)]);
+
+impl Object for Head {
+    fn field(&self, name: &str, args: &[Value]) -> Option<Value> {
+        if let ("Label", [Value::Text(label)]) = (name, args) {
+            let last = label.rsplit('.').next().unwrap_or(label);
+            return Some(Value::Text(last.replace(['-', '_'], " ")));
+        }
+        let head = self.0.iter().find(|(field, _)| *field == name);
+        Some(head.map_or(Value::NoValue, |(_, head)| Value::text(*head)))
+    }
+
+    fn fields(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn type_name(&self) -> &'static str {
+        "map[string]string"
+    }
+}
+
+impl Listing {
+    /// Prints rows as the format says; an empty one is the default table.
+    pub(crate) fn print(&self, format: &str, rows: Vec<Rc<dyn Object>>) -> Result<(), Failure> {
+        print_text(&self.render(format, rows)?)?;
+        Ok(())
+    }
+
+    /// What [`Listing::print`] prints.
+    pub(crate) fn render(
+        &self,
+        format: &str,
+        rows: Vec<Rc<dyn Object>>,
+    ) -> Result<String, Failure> {
+        let (is_table, source) = match format {
+            "" | "table" => (true, self.table),
+            "json" => (false, "{{json .}}"),
+            _ => match format.strip_prefix("table ") {
+                Some(template) => (true, template),
+                None => (false, format),
+            },
+        };
+        let template = parse(&unescape(source))?;
+        let mut lines = Vec::with_capacity(rows.len() + 1);
+        if is_table {
+            let head = Value::Object(Rc::new(Head(self.heads)));
+            lines.push(template.execute_header(&head).map_err(parsing_error)?);
+        }
+        for row in rows {
+            let row = Value::Object(row);
+            lines.push(template.execute(&row, MissingKey::NoValue).map_err(parsing_error)?);
+        }
+        if !is_table {
+            return Ok(lines.into_iter().map(|line| line + "\n").collect());
+        }
+        let mut table = Table::new();
+        lines.iter().for_each(|line| table.push(line));
+        Ok(table.finish())
+    }
+}
+
+/// Formats one value (`version`, `info`) by a template or `json`.
+pub(crate) fn print_one(format: &str, value: &Value) -> Result<(), Failure> {
+    let source = if format == "json" { "{{json .}}" } else { format };
+    let text = parse(&unescape(source))?
+        .execute(value, MissingKey::Error)
+        .map_err(Failure::new)?;
+    print_text(&(text + "\n"))?;
+    Ok(())
+}
+
+fn parse(source: &str) -> Result<Template, Failure> {
+    Template::parse(source).map_err(parsing_error)
+}
+
+fn parsing_error(error: String) -> Failure {
+    Failure::new(format!("template parsing error: {error}"))
+}
+
+/// Shells make it hard to write a tab, so `\t` and `\n` are taken for what they mean.
+fn unescape(source: &str) -> String {
+    source.trim_matches(' ').replace("\\t", "\t").replace("\\n", "\n")
+}
