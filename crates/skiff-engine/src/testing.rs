@@ -3,6 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// An engine without keeper and containers, in a directory.
+pub(crate) fn core(directory: &TempDir) -> std::sync::Arc<crate::Core> {
+    let path = directory.path();
+    let config = crate::EngineConfig::new(path.join("data"), path.join("run"), "/proc/self/exe");
+    std::sync::Arc::new(crate::container::restore::assemble(config).unwrap())
+}
+
 /// A directory that goes away with its value.
 pub(crate) struct TempDir(PathBuf);
 

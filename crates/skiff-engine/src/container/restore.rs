@@ -77,6 +77,13 @@ pub(crate) async fn open(config: EngineConfig) -> Result<Arc<Core>> {
 
 /// Everything but the containers.
 async fn prepare(config: EngineConfig) -> Result<Core> {
+    let core = assemble(config)?;
+    core.keeper.ensure().await?;
+    Ok(core)
+}
+
+/// An engine without containers, whose keeper may not run.
+pub(crate) fn assemble(config: EngineConfig) -> Result<Core> {
     let make = |path: &Path, mode: u32| {
         fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| {
             Error::failed(format!("make directory {}", path.display()), error)
@@ -95,7 +102,6 @@ async fn prepare(config: EngineConfig) -> Result<Core> {
         config.exec_root.clone(),
         config.data_root.clone(),
     );
-    keeper.ensure().await?;
     Ok(Core {
         facts: facts(&config)?,
         host: Host {
