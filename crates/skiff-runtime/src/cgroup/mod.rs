@@ -30,6 +30,7 @@ mod v1;
 mod v2;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,7 @@ pub use self::placement::Placement;
 pub use self::stats::{
     BlkioEntry, BlkioStats, CpuStats, HugetlbStats, MemoryStats, PidsStats, Stats,
 };
+use self::systemd::Placeholder;
 use crate::launch::CgroupDriver;
 
 /// What to create.
@@ -93,9 +95,11 @@ impl CgroupPaths {
 }
 
 /// A control group that exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Cgroup {
     paths: CgroupPaths,
+    /// Keeps a scope of systemd alive until the first [`Placement`] takes it over.
+    placeholder: Arc<Mutex<Option<Placeholder>>>,
 }
 
 impl Cgroup {
@@ -106,11 +110,13 @@ impl Cgroup {
 
     /// As [`Cgroup::create`], on the given hierarchies.
     pub fn create_in(layout: &Layout, config: &CgroupConfig) -> Result<Cgroup> {
-        let paths = match config.driver {
-            CgroupDriver::Cgroupfs => paths::resolve(layout, config)?,
-            CgroupDriver::Systemd => systemd::start_scope(layout, config)?,
+        let cgroup = match config.driver {
+            CgroupDriver::Cgroupfs => Cgroup::open(paths::resolve(layout, config)?),
+            CgroupDriver::Systemd => {
+                let (paths, placeholder) = systemd::start_scope(layout, config)?;
+                Cgroup { paths, placeholder: Arc::new(Mutex::new(Some(placeholder))) }
+            }
         };
-        let cgroup = Cgroup { paths };
         let made = match &cgroup.paths.unified {
             Some(dir) => v2::create(layout, dir, &config.resources),
             None => v1::create(layout, &cgroup.paths, &config.resources),
@@ -127,7 +133,7 @@ impl Cgroup {
 
     /// Opens a group by its description; nothing is checked or read.
     pub fn open(paths: CgroupPaths) -> Cgroup {
-        Cgroup { paths }
+        Cgroup { paths, placeholder: Arc::default() }
     }
 
     /// Returns the description to store.
@@ -135,9 +141,11 @@ impl Cgroup {
         &self.paths
     }
 
-    /// Returns what a new process needs to be placed here.
+    /// Returns what a new process needs to be placed here. It is to be kept until the process is
+    /// inside: with systemd, the first one made after [`Cgroup::create`] holds the group together.
     pub fn placement(&self) -> Result<Placement> {
-        Placement::open(&self.paths)
+        let placeholder = self.placeholder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Placement::open(&self.paths, placeholder)
     }
 
     /// Moves a process here, with all its threads, by number. Slow (see the module's text): for

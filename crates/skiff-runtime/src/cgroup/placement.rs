@@ -6,6 +6,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 
 use super::error::{CgroupError, Result};
+use super::systemd::Placeholder;
 use super::{CgroupPaths, file};
 
 /// Open descriptors with which a process joins a control group without looking up a path.
@@ -17,23 +18,29 @@ use super::{CgroupPaths, file};
 pub struct Placement {
     directory: Option<OwnedFd>,
     files: Vec<OwnedFd>,
+    /// Ends when this value is dropped, by which time the real process is inside.
+    _placeholder: Option<Placeholder>,
 }
 
 impl Placement {
     /// Opens what is needed: on v2 the directory, on v1 each hierarchy's `tasks`.
-    pub(super) fn open(paths: &CgroupPaths) -> Result<Placement> {
+    pub(super) fn open(paths: &CgroupPaths, placeholder: Option<Placeholder>) -> Result<Placement> {
         if let Some(dir) = &paths.unified {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let directory = rustix::fs::open(dir, flags, Mode::empty())
                 .map_err(|error| CgroupError::Open { path: dir.clone(), source: error.into() })?;
-            return Ok(Placement { directory: Some(directory), files: Vec::new() });
+            return Ok(Placement {
+                directory: Some(directory),
+                files: Vec::new(),
+                _placeholder: placeholder,
+            });
         }
         let files = paths
             .v1
             .iter()
             .map(|dir| file::open_write(&dir.dir.join("tasks")))
             .collect::<Result<_>>()?;
-        Ok(Placement { directory: None, files })
+        Ok(Placement { directory: None, files, _placeholder: placeholder })
     }
 
     /// Returns the descriptor for `clone_args.cgroup` with CLONE_INTO_CGROUP (v2, Linux 5.7).
