@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use skiff_runtime::launch::CgroupDriver;
+pub use skiff_runtime::launch::CgroupDriver;
 
 /// Settings of an engine.
 #[derive(Debug, Clone)]
