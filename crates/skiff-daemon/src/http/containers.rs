@@ -248,8 +248,7 @@ fn log_time(call: &Call, key: &str) -> Result<Option<Timestamp>, Failure> {
     if text.is_empty() || text == "0" {
         return Ok(None);
     }
-    skiff_api::timestamp::parse_unix(text)?;
-    Ok(Timestamp::from_unix(text))
+    Ok(Some(skiff_api::timestamp::parse_unix(text)?.into()))
 }
 
 fn logs(call: &Call, name: &str) -> Result<Answer, Failure> {
