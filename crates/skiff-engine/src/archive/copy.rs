@@ -5,7 +5,7 @@ use std::io::{BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags, readlinkat};
+use rustix::fs::{FileType, StatVfsMountFlags, readlinkat};
 use skiff_api::PathStat;
 use skiff_runtime::accounts::Accounts;
 use skiff_runtime::launch::UserRequest;
@@ -78,12 +78,12 @@ fn checked(path: &str) -> Result<Vec<u8>> {
 
 /// Docker's answer when a path leads nowhere.
 fn not_found(error: std::io::Error, name: &str, path: &str) -> Error {
-    use std::io::ErrorKind::{FilesystemLoop, NotADirectory, NotFound};
+    use std::io::ErrorKind::{NotADirectory, NotFound};
     match error.kind() {
         NotFound | NotADirectory => {
             Error::not_found(format!("Could not find the file {path} in container {name}"))
         }
-        FilesystemLoop => Error::invalid(format!("{path}: too many levels of symbolic links")),
+        _ if super::is_loop(&error) => Error::invalid(format!("{path}: too many levels of symbolic links")),
         _ => Error::failed(format!("look at {path} in container {name}"), error),
     }
 }
@@ -342,19 +342,19 @@ mod tests {
         let (directory, root) = tree();
         let outside = TempDir::new();
         symlink(outside.path(), directory.path().join("out")).unwrap();
-        let mut archive = skiff_store::tar::writer::Writer::new(Vec::new());
-        for path in ["out/file", "bin/new"] {
-            let entry = skiff_store::tar::Entry {
-                path: path.as_bytes().to_vec(),
-                mode: 0o644,
-                ..Default::default()
-            };
+        let put = |path: &str| {
+            let mut archive = skiff_store::tar::writer::Writer::new(Vec::new());
+            let path = path.as_bytes().to_vec();
+            let entry = skiff_store::tar::Entry { path, mode: 0o644, ..Default::default() };
             archive.file(&entry, b"data").unwrap();
-        }
-        let bytes = archive.finish().unwrap();
-        let options = apply::Options { budget: 1 << 20, ..Default::default() };
-        extract(&mut &bytes[..], &root, options).unwrap();
+            let bytes = archive.finish().unwrap();
+            let options = apply::Options { budget: 1 << 20, ..Default::default() };
+            extract(&mut &bytes[..], &root, options)
+        };
+        put("bin/new").unwrap();
         assert_eq!(fs::read(directory.path().join("usr/bin/new")).unwrap(), b"data");
+        // Inside, the link leads nowhere.
+        put("out/file").unwrap_err();
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     }
 }

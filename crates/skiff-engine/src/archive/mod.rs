@@ -103,6 +103,11 @@ impl Export {
     }
 }
 
+/// Whether a path could not be followed for too many links.
+pub(crate) fn is_loop(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
 /// The store's layers.
 fn snapshots(core: &Core) -> &skiff_store::snapshots::Snapshots {
     core.store.snapshots()

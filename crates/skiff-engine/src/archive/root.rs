@@ -85,6 +85,8 @@ struct Plan {
 
 struct Bind {
     source: PathBuf,
+    /// Below a volume; what it leads through is the containers'.
+    subpath: Vec<u8>,
     /// Cleaned, without leading slash.
     target: Vec<u8>,
     read_only: bool,
@@ -98,8 +100,13 @@ impl Plan {
         });
         let mut binds: Vec<Bind> = binds
             .filter_map(|mount| {
+                let (source, subpath) = match mount.subpath.as_str() {
+                    "" => (mount.source.clone(), Vec::new()),
+                    subpath => (core.volumes.data(&mount.point.name), clean(subpath.as_bytes())?),
+                };
                 Some(Bind {
-                    source: mount.source.join(&mount.subpath),
+                    source,
+                    subpath,
                     target: clean(mount.point.destination.as_bytes())?,
                     read_only: mount.read_only != ReadOnly::No,
                 })
@@ -161,11 +168,18 @@ impl Plan {
 }
 
 impl Bind {
+    fn open_source(&self) -> io::Result<OwnedFd> {
+        if self.subpath.is_empty() {
+            return open_path(&self.source);
+        }
+        Root::open_path(&self.source)?.open(&self.subpath, OFlags::PATH, Mode::empty())
+    }
+
     /// Mounts it below `root`; a target that does not exist (its container never ran) or a source
     /// that is gone is left out.
     fn mount(&self, root: &Root) -> io::Result<()> {
         let absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-        let source = match open_path(&self.source) {
+        let source = match self.open_source() {
             Err(error) if absent(&error) => return Ok(()),
             other => other?,
         };

@@ -62,7 +62,7 @@ fn descend(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<OwnedFd>
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(None)
         }
-        Err(error) if error.kind() == io::ErrorKind::FilesystemLoop => Ok(None),
+        Err(error) if super::is_loop(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }

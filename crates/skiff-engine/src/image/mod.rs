@@ -41,9 +41,7 @@ use skiff_api::{
 
 use crate::error::{Error, Result};
 
-pub(crate) use inspect::to_api;
-pub(crate) use remove::pins;
-pub(crate) use resolve::{Resolved, resolve, resolve_for};
+pub(crate) use resolve::{Resolved, resolve_for};
 
 /// Every operation on images. `name` is a name with or without tag or digest, a full id, or a
 /// unique prefix of one.
@@ -154,12 +152,12 @@ impl Images {
 
     /// Checks the names of a save before the first byte is written, so that errors can be told.
     pub fn plan_save(&self, names: &[String], platform: Option<&str>) -> Result<SavePlan> {
-        save::plan(&self.0, names, platform)
+        save::plan(&self.0, names, platform).map(SavePlan)
     }
 
     /// Writes images as an archive that is both docker-archive and OCI layout. Blocks.
     pub fn save(&self, plan: &SavePlan, archive: &mut dyn Write) -> Result<()> {
-        save::save(&self.0, plan, archive)
+        save::save(&self.0, &plan.0, archive)
     }
 
     /// Makes an image of one layer from a tar archive; gives its id (`sha256:…`). Blocks.
@@ -202,3 +200,6 @@ pub struct SavePlan(save::Plan);
 pub(crate) fn count(core: &crate::Core) -> i64 {
     core.store.images().list().len() as i64
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,6 @@ use skiff_api::{ImagesPruneReport, List};
 use super::filter::{invalid, until};
 use super::list::created;
 use super::remove::{Removed, pins, remove_unused};
-use super::tag::emit;
 use crate::{Core, Kind, Result};
 
 pub(super) fn prune(core: &Core, filters: &Filters) -> Result<ImagesPruneReport> {
@@ -47,7 +46,7 @@ pub(super) fn prune(core: &Core, filters: &Filters) -> Result<ImagesPruneReport>
 }
 
 fn report(core: &Core, deleted: Vec<Removed>) -> ImagesPruneReport {
-    let space_reclaimed = deleted.iter().map(|removed| removed.bytes).sum();
+    let space_reclaimed: u64 = deleted.iter().map(|removed| removed.bytes).sum();
     let attributes = BTreeMap::from([("reclaimed".to_owned(), space_reclaimed.to_string())]);
     core.events.emit("image", "prune", "", attributes);
     let items = deleted.into_iter().flat_map(|removed| removed.items).collect::<Vec<_>>();

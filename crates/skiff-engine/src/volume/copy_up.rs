@@ -80,8 +80,8 @@ fn copy(image: &Root, from: &[u8], to: &Path) -> std::io::Result<()> {
 }
 
 fn is_absent(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{FilesystemLoop, NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | NotADirectory | FilesystemLoop)
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory) || archive::is_loop(error)
 }
 
 #[cfg(test)]
