@@ -4,9 +4,10 @@
 use std::io::Write;
 use std::time::Instant;
 
+use rustix::time::{ClockId, clock_gettime};
 use skiff_shim::log::{Channel, JsonFile, Options};
 
-const TOTAL: usize = 1 << 30;
+const TOTAL: usize = 256 << 20;
 const CHUNK: usize = 1 << 20;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,14 +32,29 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             attrs: Default::default(),
         };
         let mut log = JsonFile::open(options)?;
-        let begun = Instant::now();
+        let (begun, used) = (Instant::now(), processor_seconds());
+        let mut best = f64::MAX;
         for _ in 0..TOTAL / CHUNK {
+            let begun = Instant::now();
             log.write(Channel::Stdout, &data);
+            best = best.min(begun.elapsed().as_secs_f64());
         }
         log.finish();
-        let seconds = begun.elapsed().as_secs_f64();
-        writeln!(out, "{name}: {:.0} MB/s", TOTAL as f64 / 1e6 / seconds)?;
+        let (seconds, used) = (begun.elapsed().as_secs_f64(), processor_seconds() - used);
+        let megabytes = TOTAL as f64 / 1e6;
+        let (by_clock, by_processor) = (megabytes / seconds, megabytes / used);
+        // On a machine that others use too, the best piece says most.
+        let best = data.len() as f64 / 1e6 / best;
+        writeln!(
+            out,
+            "{name}: {by_clock:.0} MB/s, best {best:.0}, {by_processor:.0} for a processor second"
+        )?;
     }
     std::fs::remove_file(path)?;
     Ok(())
+}
+
+fn processor_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
