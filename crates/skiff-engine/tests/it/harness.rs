@@ -1,0 +1,231 @@
+//! An engine of its own for each test, with an image made of busybox.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use skiff_api::{ContainerCreateRequest, ContainerInspect};
+use skiff_engine::container::{
+    AttachOptions, RemoveOptions, StartOptions, StopOptions, WaitCondition,
+};
+use skiff_engine::events::{EventOptions, EventStream};
+use skiff_engine::image::ImportRequest;
+use skiff_engine::{Containers, Engine, EngineConfig, Kind};
+
+/// An engine, and the directories it works in.
+pub(crate) struct Rig {
+    pub(crate) engine: Engine,
+    dir: PathBuf,
+}
+
+/// A tar archive of a root file system with busybox and its usual names.
+fn rootfs() -> &'static [u8] {
+    static TAR: OnceLock<Vec<u8>> = OnceLock::new();
+    TAR.get_or_init(|| {
+        let dir = std::env::temp_dir().join(format!("skiff-engine-rootfs-{}", std::process::id()));
+        for path in ["bin", "etc", "tmp", "root", "proc", "sys", "dev", "data"] {
+            std::fs::create_dir_all(dir.join(path)).unwrap();
+        }
+        std::fs::copy("/bin/busybox", dir.join("bin/busybox")).unwrap();
+        for name in [
+            "sh", "true", "false", "echo", "cat", "sleep", "kill", "id", "ls", "env", "pwd",
+            "hostname", "touch", "mount", "ps", "head", "grep", "stat", "test", "tr", "stty",
+            "chmod", "mkdir", "rm", "ip", "ulimit", "sync", "wc", "dd", "yes", "trap",
+        ] {
+            drop(std::os::unix::fs::symlink("busybox", dir.join("bin").join(name)));
+        }
+        std::fs::write(dir.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nann:x:7:8::/tmp:/bin/sh\n")
+            .unwrap();
+        std::fs::write(dir.join("etc/group"), "root:x:0:\nstaff:x:8:\nmore:x:9:ann\n").unwrap();
+        std::fs::write(dir.join("data/from-image"), "image\n").unwrap();
+        std::fs::write(dir.join("bin/not-executable"), "#!/bin/sh\n").unwrap();
+        let out = Command::new("tar").arg("-C").arg(&dir).args(["-c", "."]).output().unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert!(out.status.success());
+        out.stdout
+    })
+}
+
+fn settings(dir: &Path) -> EngineConfig {
+    let executable = env!("CARGO_BIN_EXE_skiff-engine-test-keeper");
+    let mut config = EngineConfig::new(dir.join("data"), dir.join("run"), executable);
+    config.cgroup_parent = "/skiff-engine-test".to_owned();
+    config
+}
+
+impl Rig {
+    pub(crate) async fn new() -> Rig {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("se-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let engine = Engine::open(settings(&dir)).await.unwrap();
+        let request = ImportRequest { repository: "box".to_owned(), ..ImportRequest::default() };
+        engine.images().import(&mut &rootfs()[..], &request).unwrap();
+        Rig { engine, dir }
+    }
+
+    /// Ends the engine, as a daemon that goes, and opens another one.
+    pub(crate) async fn reopen(&mut self) {
+        self.engine.shutdown().await;
+        let again = || Engine::open(settings(&self.dir));
+        // The former one's lock goes with its last task.
+        let begun = std::time::Instant::now();
+        self.engine = loop {
+            match again().await {
+                Ok(engine) => break engine,
+                Err(error) if error.kind() == Kind::Unavailable => {
+                    assert!(begun.elapsed() < Duration::from_secs(10), "{error}");
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
+    }
+
+    pub(crate) fn containers(&self) -> Containers {
+        self.engine.containers()
+    }
+
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.dir.join(below)
+    }
+
+    /// Creates a container that runs a shell script; `more` goes over the request's JSON.
+    pub(crate) async fn create(&self, name: &str, script: &str, more: serde_json::Value) -> String {
+        let request = request(script, more);
+        self.containers().create(Some(name), None, request).await.unwrap().id
+    }
+
+    pub(crate) async fn start(&self, name: &str) {
+        self.containers().start(name, StartOptions::default()).await.unwrap();
+    }
+
+    pub(crate) async fn run(&self, name: &str, script: &str, more: serde_json::Value) -> String {
+        let id = self.create(name, script, more).await;
+        self.start(name).await;
+        id
+    }
+
+    /// Runs a script to its end and gives what it wrote and its exit code.
+    pub(crate) async fn output(&self, script: &str, more: serde_json::Value) -> (String, i64) {
+        let response =
+            self.containers().create(None, None, request(script, more)).await.unwrap();
+        let id = response.id;
+        let stream = self.attach(&id, false).await;
+        let wait = self.containers().wait(&id, WaitCondition::NextExit).await.unwrap();
+        self.start(&id).await;
+        let code = wait.await.status_code;
+        let output = read_output(stream).await;
+        self.remove(&id).await;
+        (output, code)
+    }
+
+    pub(crate) async fn attach(&self, name: &str, stdin: bool) -> UnixStream {
+        let options = AttachOptions {
+            stdin,
+            stdout: true,
+            stderr: true,
+            stream: true,
+            ..AttachOptions::default()
+        };
+        let plan = self.containers().attach(name, options).await.unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        self.containers().attach_stream(plan, OwnedFd::from(theirs), Vec::new()).await.unwrap();
+        ours
+    }
+
+    pub(crate) fn inspect(&self, name: &str) -> ContainerInspect {
+        self.containers().inspect(name, false).unwrap()
+    }
+
+    pub(crate) fn status(&self, name: &str) -> String {
+        self.inspect(name).state.status
+    }
+
+    pub(crate) async fn remove(&self, name: &str) {
+        let options = RemoveOptions { force: true, volumes: true, link: false };
+        self.containers().remove(name, options).await.unwrap();
+    }
+
+    pub(crate) async fn stop(&self, name: &str, seconds: i64) {
+        let options = StopOptions { signal: None, timeout_s: Some(seconds) };
+        self.containers().stop(name, options).await.unwrap();
+    }
+
+    pub(crate) fn events(&self) -> EventStream {
+        self.engine.events().subscribe(EventOptions::default())
+    }
+
+    /// Waits until something is so; the time only ends tests that would hang.
+    pub(crate) async fn until(&self, what: &str, mut is_so: impl FnMut(&Rig) -> bool) {
+        let waiting = async {
+            while !is_so(self) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(20), waiting).await.is_err() {
+            panic!("never happened: {what}");
+        }
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        for entry in std::fs::read_dir(self.dir.join("run/containers")).into_iter().flatten() {
+            // Whatever a failed test has left running.
+            let id = entry.unwrap().file_name().into_string().unwrap();
+            kill_group(&id);
+        }
+        drop(skiff_shim::client::stop_keeper(&self.dir.join("run")));
+        drop(std::fs::remove_dir_all(&self.dir));
+    }
+}
+
+fn kill_group(id: &str) {
+    let procs = format!("/sys/fs/cgroup/pids/skiff-engine-test/{id}/cgroup.procs");
+    for pid in std::fs::read_to_string(procs).unwrap_or_default().lines() {
+        drop(Command::new("kill").args(["-9", pid]).status());
+    }
+}
+
+pub(crate) fn request(script: &str, more: serde_json::Value) -> ContainerCreateRequest {
+    let mut json = serde_json::json!({
+        "Image": "box", "Cmd": ["/bin/sh", "-c", script],
+        "HostConfig": {"NetworkMode": "none"}
+    });
+    merge(&mut json, more);
+    serde_json::from_value(json).unwrap()
+}
+
+fn merge(into: &mut serde_json::Value, more: serde_json::Value) {
+    match (into, more) {
+        (serde_json::Value::Object(into), serde_json::Value::Object(more)) => {
+            for (key, value) in more {
+                merge(into.entry(key).or_insert(serde_json::Value::Null), value);
+            }
+        }
+        (into, more) => *into = more,
+    }
+}
+
+/// Reads a multiplexed stream to its end.
+pub(crate) async fn read_output(stream: UnixStream) -> String {
+    let read = tokio::task::spawn_blocking(move || {
+        use std::io::Read;
+        let mut stream = stream;
+        let mut output = Vec::new();
+        let mut header = [0; 8];
+        while stream.read_exact(&mut header).is_ok() {
+            let length = u32::from_be_bytes(header[4..].try_into().unwrap());
+            let mut body = vec![0; length as usize];
+            stream.read_exact(&mut body).unwrap();
+            output.extend(body);
+        }
+        String::from_utf8(output).unwrap()
+    });
+    tokio::time::timeout(Duration::from_secs(20), read).await.expect("the stream ends").unwrap()
+}
