@@ -134,8 +134,7 @@ fn tail(file: &mut File, from: u64) -> String {
 
 /// `system launch-daemon`: leaves the session of the caller, starts the daemon, prints its pid.
 pub(crate) fn launch(arguments: &[String]) -> Result<(), Failure> {
-    rustix::process::setsid()
-        .map_err(|error| Failure::new(format!("start a session: {error}")))?;
+    rustix::process::setsid().map_err(|error| Failure::new(format!("start a session: {error}")))?;
     std::env::set_current_dir("/")?;
     let stderr = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3)
         .map_err(|error| Failure::new(format!("keep the log open: {error}")))?;

@@ -83,7 +83,9 @@ impl Config {
         headers
             .iter()
             .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-            .filter(|(name, value)| !name.contains([':', '\r', '\n']) && !value.contains(['\r', '\n']))
+            .filter(|(name, value)| {
+                !name.contains([':', '\r', '\n']) && !value.contains(['\r', '\n'])
+            })
             .collect()
     }
 
@@ -121,7 +123,9 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 /// The user's home directory.
 pub(crate) fn home() -> PathBuf {
-    std::env::var_os("HOME").filter(|home| !home.is_empty()).map_or_else(|| "/root".into(), Into::into)
+    std::env::var_os("HOME")
+        .filter(|home| !home.is_empty())
+        .map_or_else(|| "/root".into(), Into::into)
 }
 
 /// The directory name of a context: the hash keeps any name out of the path.

@@ -141,13 +141,14 @@ impl Context {
     pub(crate) fn client(&mut self) -> Result<&mut Client, Failure> {
         if self.client.is_none() {
             let (endpoint, own) = self.endpoint()?;
-            let fixed = match env("DOCKER_API_VERSION") {
-                Some(text) => Some(parse_version(&text).ok_or_else(|| {
-                    Failure::new(format!("invalid DOCKER_API_VERSION: {text}"))
-                })?),
-                // Our own daemon speaks the newest version, so asking it would be a wasted trip.
-                None => own.then_some(NEWEST_API),
-            };
+            let fixed =
+                match env("DOCKER_API_VERSION") {
+                    Some(text) => Some(parse_version(&text).ok_or_else(|| {
+                        Failure::new(format!("invalid DOCKER_API_VERSION: {text}"))
+                    })?),
+                    // Our own daemon speaks the newest version, so asking it would be a wasted trip.
+                    None => own.then_some(NEWEST_API),
+                };
             let headers = self.config()?.http_headers();
             let mut client = Client::new(endpoint, fixed, headers, self.program);
             if own {

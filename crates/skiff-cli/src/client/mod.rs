@@ -19,9 +19,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 pub(crate) use connection::Connection;
-pub(crate) use ping::parse_version;
 pub(crate) use endpoint::{Endpoint, TlsFiles};
 pub(crate) use error::ClientError;
+pub(crate) use ping::parse_version;
 pub(crate) use query::{Query, encode_component, encode_path};
 pub(crate) use request::{Body, Request};
 pub(crate) use response::Response;
@@ -185,9 +185,9 @@ impl Pending {
         match response.status() {
             101 | 200 => Ok(response.into_upgraded()),
             status if status >= 400 => Err(response.into_error()),
-            status => Err(ClientError::Protocol(format!(
-                "unable to upgrade to tcp, received {status}"
-            ))),
+            status => {
+                Err(ClientError::Protocol(format!("unable to upgrade to tcp, received {status}")))
+            }
         }
     }
 }

@@ -50,8 +50,7 @@ pub(crate) fn read_from(path: &str) -> Result<Body, Failure> {
     if path.is_empty() || path == "-" {
         return Ok(stdin_body());
     }
-    let fail =
-        |error: io::Error| Failure::new(format!("open {path}: {}", describe_io(&error)));
+    let fail = |error: io::Error| Failure::new(format!("open {path}: {}", describe_io(&error)));
     let file = File::open(path).map_err(fail)?;
     let metadata = file.metadata().map_err(fail)?;
     if metadata.is_dir() {

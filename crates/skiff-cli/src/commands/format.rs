@@ -12,8 +12,12 @@ pub(crate) const FORMAT_HELP: &str =
 pub(crate) fn ports(ports: &[PortSummary]) -> String {
     let mut ports: Vec<&PortSummary> = ports.iter().collect();
     ports.sort_by(|a, b| {
-        (a.private_port, &a.ip, a.public_port, &a.kind)
-            .cmp(&(b.private_port, &b.ip, b.public_port, &b.kind))
+        (a.private_port, &a.ip, a.public_port, &a.kind).cmp(&(
+            b.private_port,
+            &b.ip,
+            b.public_port,
+            &b.kind,
+        ))
     });
     // Ranges grow for each address and protocol on their own.
     let mut ranges: BTreeMap<(String, String), (u16, u16)> = BTreeMap::new();
@@ -76,7 +80,10 @@ mod tests {
     #[test]
     fn neighbours_become_ranges() {
         assert_eq!(ports(&[port("", 80, 0)]), "80/tcp");
-        assert_eq!(ports(&[port("", 81, 0), port("", 80, 0), port("", 90, 0)]), "80-81/tcp, 90/tcp");
+        assert_eq!(
+            ports(&[port("", 81, 0), port("", 80, 0), port("", 90, 0)]),
+            "80-81/tcp, 90/tcp"
+        );
         assert_eq!(ports(&[port("0.0.0.0", 80, 8080)]), "0.0.0.0:8080->80/tcp");
         assert_eq!(ports(&[port("::", 80, 80)]), "[::]:80->80/tcp");
         assert_eq!(

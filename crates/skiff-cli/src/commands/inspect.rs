@@ -96,12 +96,13 @@ pub(crate) fn inspect_each(
     get: &mut dyn FnMut(&str) -> Result<Vec<u8>, ClientError>,
 ) -> Result<(), Failure> {
     let format = flags.text("format");
-    let template = match format {
-        "" | "json" => None,
-        source => Some(Template::parse(source).map_err(|error| {
-            Failure::with_code(64, format!("template parsing error: {error}"))
-        })?),
-    };
+    let template =
+        match format {
+            "" | "json" => None,
+            source => Some(Template::parse(source).map_err(|error| {
+                Failure::with_code(64, format!("template parsing error: {error}"))
+            })?),
+        };
     let mut found = Vec::new();
     let mut errors = Vec::new();
     for name in &flags.args {

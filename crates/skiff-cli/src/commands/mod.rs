@@ -4,11 +4,17 @@
 
 mod archive;
 mod auth;
+mod build;
 mod confirm;
 pub(crate) mod container;
+mod context;
 mod format;
 pub(crate) mod image;
 mod inspect;
+mod login;
+mod network;
+mod system;
+mod volume;
 
 use crate::command::Command;
 
@@ -32,11 +38,18 @@ pub(crate) static TABLE: &[&Command] = &[
     &container::rm::COMMAND,
     &container::run::COMMAND,
     &container::start::COMMAND,
+    &container::stats::COMMAND,
     &container::stop::COMMAND,
     &container::top::COMMAND,
     &container::unpause::COMMAND,
     &container::update::COMMAND,
     &container::wait::COMMAND,
+    &context::create::COMMAND,
+    &context::inspect::COMMAND,
+    &context::ls::COMMAND,
+    &context::rm::COMMAND,
+    &context::show::COMMAND,
+    &context::switch::COMMAND,
     &image::history::COMMAND,
     &image::import::COMMAND,
     &image::inspect::COMMAND,
@@ -48,7 +61,29 @@ pub(crate) static TABLE: &[&Command] = &[
     &image::rm::COMMAND,
     &image::save::COMMAND,
     &image::tag::COMMAND,
+    &build::COMMAND,
     &inspect::COMMAND,
+    &login::LOGIN,
+    &login::LOGOUT,
+    &network::inspect::COMMAND,
+    &network::ls::COMMAND,
+    &network::prune::COMMAND,
+    &network::rm::COMMAND,
+    &network::create::COMMAND,
+    &network::connect::CONNECT,
+    &network::connect::DISCONNECT,
+    &system::df::COMMAND,
+    &system::dial_stdio::COMMAND,
+    &system::events::COMMAND,
+    &system::info::COMMAND,
+    &system::launch_daemon::COMMAND,
+    &system::prune::COMMAND,
+    &system::version::COMMAND,
+    &volume::create::COMMAND,
+    &volume::inspect::COMMAND,
+    &volume::ls::COMMAND,
+    &volume::prune::COMMAND,
+    &volume::rm::COMMAND,
 ];
 
 /// The groups, with what they are about.
@@ -89,7 +124,8 @@ mod tests {
 
     #[test]
     fn every_name_belongs_to_one_command() {
-        let mut paths: Vec<&str> = TABLE.iter().flat_map(|command| command.paths).copied().collect();
+        let mut paths: Vec<&str> =
+            TABLE.iter().flat_map(|command| command.paths).copied().collect();
         let count = paths.len();
         paths.sort_unstable();
         paths.dedup();

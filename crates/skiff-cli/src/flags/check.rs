@@ -164,9 +164,6 @@ mod tests {
         }
         assert_eq!(parse_nano_cpus("0.1234567891").unwrap_err(), "value is too precise");
         assert_eq!(parse_nano_cpus("1/3").unwrap_err(), "value is too precise");
-        assert_eq!(
-            parse_nano_cpus("x").unwrap_err(),
-            "failed to parse x as a rational number"
-        );
+        assert_eq!(parse_nano_cpus("x").unwrap_err(), "failed to parse x as a rational number");
     }
 }

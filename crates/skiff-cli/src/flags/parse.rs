@@ -186,10 +186,7 @@ mod tests {
             ("--name", "flag needs an argument: --name"),
             ("-m", "flag needs an argument: 'm' in -m"),
             ("-ite", "flag needs an argument: 'e' in -e"),
-            (
-                "-m abc",
-                "invalid argument \"abc\" for \"-m, --memory\" flag: invalid size: 'abc'",
-            ),
+            ("-m abc", "invalid argument \"abc\" for \"-m, --memory\" flag: invalid size: 'abc'"),
             (
                 "-t=x",
                 "invalid argument \"x\" for \"-t, --tty\" flag: \

@@ -79,9 +79,7 @@ impl Listing {
 /// Formats one value (`version`, `info`) by a template or `json`.
 pub(crate) fn print_one(format: &str, value: &Value) -> Result<(), Failure> {
     let source = if format == "json" { "{{json .}}" } else { format };
-    let text = parse(&unescape(source))?
-        .execute(value, MissingKey::Error)
-        .map_err(Failure::new)?;
+    let text = parse(&unescape(source))?.execute(value, MissingKey::Error).map_err(Failure::new)?;
     print_text(&(text + "\n"))?;
     Ok(())
 }

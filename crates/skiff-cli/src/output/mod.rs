@@ -9,8 +9,7 @@ pub(crate) use list::{Listing, print_one};
 pub(crate) use progress::show_progress;
 pub(crate) use table::Table;
 pub(crate) use time::{
-    age_of_text, api_timestamp, created_ago, local_time, local_timestamp, now_nanoseconds,
-    parse_time, short_id, truncate_text,
+    api_timestamp, created_ago, local_time, local_timestamp, parse_time, short_id, truncate_text,
 };
 
 use std::io::{self, Write};

@@ -84,10 +84,7 @@ mod tests {
         let mut table = Table::new();
         table.row(&["ID", "NAME", "X"]);
         table.row(&["0123456789ab", "a", ""]);
-        assert_eq!(
-            table.finish(),
-            "ID             NAME      X\n0123456789ab   a         \n"
-        );
+        assert_eq!(table.finish(), "ID             NAME      X\n0123456789ab   a         \n");
     }
 
     #[test]

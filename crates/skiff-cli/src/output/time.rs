@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use skiff_model::duration;
 
 /// Nanoseconds since 1970.
-pub(crate) fn now_nanoseconds() -> i64 {
+fn now_nanoseconds() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos() as i64)
 }
 
@@ -16,13 +16,6 @@ pub(crate) fn now_nanoseconds() -> i64 {
 pub(crate) fn created_ago(seconds: i64) -> String {
     let age = now_nanoseconds().saturating_sub(seconds.saturating_mul(1_000_000_000));
     format!("{} ago", duration::human_duration(age))
-}
-
-/// The age of an RFC 3339 time in words.
-pub(crate) fn age_of_text(time: &str) -> Option<String> {
-    let then = parse_time(time)?;
-    let age = now_nanoseconds().saturating_sub(then.as_nanosecond() as i64);
-    Some(duration::human_duration(age))
 }
 
 /// Reads an RFC 3339 time.
@@ -72,7 +65,11 @@ pub(crate) fn api_timestamp(text: &str) -> String {
 }
 
 fn seconds_and_fraction(nanoseconds: i64) -> String {
-    format!("{}.{:09}", nanoseconds.div_euclid(1_000_000_000), nanoseconds.rem_euclid(1_000_000_000))
+    format!(
+        "{}.{:09}",
+        nanoseconds.div_euclid(1_000_000_000),
+        nanoseconds.rem_euclid(1_000_000_000)
+    )
 }
 
 /// The twelve letters by which people call a container or an image.

@@ -79,7 +79,8 @@ pub(super) fn environment(flags: &Matches) -> Result<Vec<String>> {
 pub(super) fn read_text(path: &str) -> Result<String> {
     let bytes = std::fs::read(path)
         .map_err(|error| format!("open {path}: {}", crate::failure::describe_io(&error)))?;
-    String::from_utf8(bytes).map_err(|_| format!("invalid env file ({path}): contains invalid utf8 bytes"))
+    String::from_utf8(bytes)
+        .map_err(|_| format!("invalid env file ({path}): contains invalid utf8 bytes"))
 }
 
 fn labels(flags: &Matches) -> Result<Map<String>> {

@@ -76,8 +76,12 @@ fn lists(flags: &Matches, host: &mut HostConfig) -> Result<()> {
     host.cap_add = list_or_null(flags.list("cap-add"));
     host.cap_drop = list_or_null(flags.list("cap-drop"));
     host.dns = flags.list("dns").into();
-    host.dns_options =
-        flags.all("dns-option").chain(flags.all("dns-opt")).map(str::to_owned).collect::<Vec<_>>().into();
+    host.dns_options = flags
+        .all("dns-option")
+        .chain(flags.all("dns-opt"))
+        .map(str::to_owned)
+        .collect::<Vec<_>>()
+        .into();
     host.dns_search = flags.list("dns-search").into();
     host.group_add = list_or_null(flags.list("group-add"));
     host.links = list_or_null(flags.list("link"));
@@ -260,8 +264,8 @@ fn mount(spec: MountSpec) -> Result<Mount> {
         subpath: spec.volume_subpath,
         driver_config: driver,
     });
-    let image = (!spec.image_subpath.is_empty())
-        .then(|| ImageOptions { subpath: spec.image_subpath });
+    let image =
+        (!spec.image_subpath.is_empty()).then(|| ImageOptions { subpath: spec.image_subpath });
     let tmpfs = (spec.tmpfs_size.is_some() || spec.tmpfs_mode.is_some()).then(|| TmpfsOptions {
         size_bytes: spec.tmpfs_size.unwrap_or(0),
         mode: spec.tmpfs_mode.unwrap_or(0),
@@ -290,7 +294,8 @@ fn ports(flags: &Matches, config: &mut Config, host: &mut HostConfig) -> Result<
     for text in flags.all("publish") {
         for port in shortform::parse_published(text).map_err(|error| error.to_string())? {
             config.exposed_ports.insert(port.key(), Empty);
-            let binding = PortBinding { host_ip: port.host_ip.clone(), host_port: port.host_port.clone() };
+            let binding =
+                PortBinding { host_ip: port.host_ip.clone(), host_port: port.host_port.clone() };
             bindings.entry(port.key()).or_default().push(binding);
         }
     }
@@ -299,8 +304,11 @@ fn ports(flags: &Matches, config: &mut Config, host: &mut HostConfig) -> Result<
             config.exposed_ports.insert(key, Empty);
         }
     }
-    host.port_bindings =
-        bindings.into_iter().map(|(key, list)| (key, list.into())).collect::<BTreeMap<_, _>>().into();
+    host.port_bindings = bindings
+        .into_iter()
+        .map(|(key, list)| (key, list.into()))
+        .collect::<BTreeMap<_, _>>()
+        .into();
     Ok(())
 }
 

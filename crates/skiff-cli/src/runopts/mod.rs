@@ -9,7 +9,7 @@ mod security;
 
 pub(crate) use build::build;
 pub(crate) use host::restart_policy;
-pub(crate) use rows::{CONTAINER_FLAGS, check_attach, check_env};
+pub(crate) use rows::{CONTAINER_FLAGS, check_env};
 
 /// A mistake in the flags that only shows when all are seen; the text follows `skiff: `.
 pub(crate) type Result<T> = std::result::Result<T, String>;

@@ -41,7 +41,11 @@ pub(super) fn build(flags: &Matches) -> Result<NetworkingConfig> {
 /// The older flags, which speak about the first network.
 fn single_flags(flags: &Matches) -> NetworkSpec {
     NetworkSpec {
-        aliases: flags.all("network-alias").chain(flags.all("net-alias")).map(str::to_owned).collect(),
+        aliases: flags
+            .all("network-alias")
+            .chain(flags.all("net-alias"))
+            .map(str::to_owned)
+            .collect(),
         ipv4: flags.text("ip").to_owned(),
         ipv6: flags.text("ip6").to_owned(),
         mac_address: flags.text("mac-address").to_owned(),

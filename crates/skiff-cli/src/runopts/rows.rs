@@ -9,7 +9,7 @@ fn check<T>(result: shortform::Result<T>) -> Result<(), String> {
 }
 
 /// `-a` names a standard stream.
-pub(crate) fn check_attach(text: &str) -> Result<(), String> {
+fn check_attach(text: &str) -> Result<(), String> {
     match text.to_ascii_lowercase().as_str() {
         "stdin" | "stdout" | "stderr" => Ok(()),
         _ => Err("valid streams are STDIN, STDOUT and STDERR".to_owned()),
@@ -102,7 +102,11 @@ fn check_gpus(text: &str) -> Result<(), String> {
             Some(("driver" | "count" | "device" | "capabilities" | "options", _)) => {}
             Some((key, _)) => return Err(format!("unexpected key '{key}' in '{field}'")),
             None if field == "all" || field.parse::<u32>().is_ok() => {}
-            None => return Err(format!("invalid count ({field}): value must be either \"all\" or an integer")),
+            None => {
+                return Err(format!(
+                    "invalid count ({field}): value must be either \"all\" or an integer"
+                ));
+            }
         }
     }
     Ok(())
@@ -133,7 +137,12 @@ pub(crate) static CONTAINER_FLAGS: &[Flag] = &[
     Flag::text("cidfile", "Write the container's ID to this file"),
     Flag::checked_list("label", "list", check_label, "Set a label").short('l'),
     Flag::list("label-file", "Read labels from a file"),
-    Flag::checked_list("annotation", "map", flags::anything, "Set an annotation for the OCI runtime"),
+    Flag::checked_list(
+        "annotation",
+        "map",
+        flags::anything,
+        "Set an annotation for the OCI runtime",
+    ),
     Flag::text("platform", "Platform of the image: os[/arch[/variant]]"),
     Flag::text("pull", "When to pull the image: always, missing or never").default("missing"),
     Flag::switch("quiet", "Say nothing while pulling").short('q'),
@@ -142,8 +151,18 @@ pub(crate) static CONTAINER_FLAGS: &[Flag] = &[
         .default("no"),
     Flag::text("runtime", "OCI runtime to use"),
     // Resources.
-    Flag::checked("blkio-weight", "uint16", flags::uint16, "Share of block I/O: 10 to 1000, 0 for none"),
-    Flag::checked_list("blkio-weight-device", "list", check_weight_device, "Share of one device: path:weight"),
+    Flag::checked(
+        "blkio-weight",
+        "uint16",
+        flags::uint16,
+        "Share of block I/O: 10 to 1000, 0 for none",
+    ),
+    Flag::checked_list(
+        "blkio-weight-device",
+        "list",
+        check_weight_device,
+        "Share of one device: path:weight",
+    ),
     Flag::text("cgroup-parent", "Control group above the container's"),
     Flag::text("cgroupns", "Cgroup namespace: host or private"),
     Flag::integer("cpu-count", "CPU count (Windows only)"),
@@ -158,18 +177,49 @@ pub(crate) static CONTAINER_FLAGS: &[Flag] = &[
     Flag::text("cpuset-mems", "Memory nodes to use: 0-3 or 0,1"),
     Flag::list("device", "Give a device: path[:path][:rwm]"),
     Flag::list("device-cgroup-rule", "Allow devices by a rule: \"c 1:3 rwm\""),
-    Flag::checked_list("device-read-bps", "list", check_bps, "Limit reading: path:bytes per second"),
-    Flag::checked_list("device-read-iops", "list", check_iops, "Limit reading: path:operations per second"),
-    Flag::checked_list("device-write-bps", "list", check_bps, "Limit writing: path:bytes per second"),
-    Flag::checked_list("device-write-iops", "list", check_iops, "Limit writing: path:operations per second"),
+    Flag::checked_list(
+        "device-read-bps",
+        "list",
+        check_bps,
+        "Limit reading: path:bytes per second",
+    ),
+    Flag::checked_list(
+        "device-read-iops",
+        "list",
+        check_iops,
+        "Limit reading: path:operations per second",
+    ),
+    Flag::checked_list(
+        "device-write-bps",
+        "list",
+        check_bps,
+        "Limit writing: path:bytes per second",
+    ),
+    Flag::checked_list(
+        "device-write-iops",
+        "list",
+        check_iops,
+        "Limit writing: path:operations per second",
+    ),
     Flag::checked("gpus", "gpu-request", check_gpus, "Give GPUs (comes with a later version)"),
     Flag::bytes("io-maxbandwidth", "Bandwidth limit of the system drive (Windows only)"),
-    Flag::checked("io-maxiops", "uint", flags::uint64, "IOps limit of the system drive (Windows only)"),
+    Flag::checked(
+        "io-maxiops",
+        "uint",
+        flags::uint64,
+        "IOps limit of the system drive (Windows only)",
+    ),
     Flag::bytes("kernel-memory", "Kernel memory limit").hidden(),
     Flag::bytes("memory", "Memory limit").short('m'),
     Flag::bytes("memory-reservation", "Memory to fall back to when the host is short"),
-    Flag::checked("memory-swap", "bytes", flags::limit, "Memory and swap together; -1 for any amount of swap"),
-    Flag::integer("memory-swappiness", "How readily to swap: 0 to 100, -1 for the host's").default("-1"),
+    Flag::checked(
+        "memory-swap",
+        "bytes",
+        flags::limit,
+        "Memory and swap together; -1 for any amount of swap",
+    ),
+    Flag::integer("memory-swappiness", "How readily to swap: 0 to 100, -1 for the host's")
+        .default("-1"),
     Flag::switch("oom-kill-disable", "Wait instead of being killed when out of memory"),
     Flag::integer("oom-score-adj", "How likely to be killed: -1000 to 1000"),
     Flag::integer("pids-limit", "Limit of processes and threads; -1 for none"),
@@ -180,7 +230,12 @@ pub(crate) static CONTAINER_FLAGS: &[Flag] = &[
     Flag::list("cap-drop", "Drop a capability"),
     Flag::switch("privileged", "Give all capabilities and devices, mask nothing"),
     Flag::list("security-opt", "Set a security option, such as seccomp=unconfined"),
-    Flag::checked_list("sysctl", "map", check_sysctl, "Set a kernel parameter of the container's namespaces"),
+    Flag::checked_list(
+        "sysctl",
+        "map",
+        check_sysctl,
+        "Set a kernel parameter of the container's namespaces",
+    ),
     Flag::text("ipc", "IPC namespace: private, shareable, host, none or container:ID"),
     Flag::text("isolation", "Isolation technology (Windows only)"),
     Flag::text("pid", "PID namespace: host or container:ID"),
@@ -189,7 +244,12 @@ pub(crate) static CONTAINER_FLAGS: &[Flag] = &[
     Flag::switch("disable-content-trust", "Accepted and ignored").default("true").hidden(),
     Flag::switch("use-api-socket", "Mount the daemon's socket"),
     // Files.
-    Flag::checked_list("mount", "mount", check_mount, "Mount: type=bind|volume|tmpfs,source=,target=,…"),
+    Flag::checked_list(
+        "mount",
+        "mount",
+        check_mount,
+        "Mount: type=bind|volume|tmpfs,source=,target=,…",
+    ),
     Flag::switch("read-only", "Make the root file system read-only"),
     Flag::list("storage-opt", "Set an option of the storage driver: key=value"),
     Flag::list("tmpfs", "Mount a tmpfs: path[:options]"),
@@ -208,7 +268,12 @@ pub(crate) static CONTAINER_FLAGS: &[Flag] = &[
     Flag::list("link", "Link to another container: name[:alias]"),
     Flag::checked_list("link-local-ip", "list", check_ip, "Set a link-local address"),
     Flag::text("mac-address", "MAC address on its network"),
-    Flag::checked_list("network", "network", check_network, "Connect to a network: none, host, container:ID or a name"),
+    Flag::checked_list(
+        "network",
+        "network",
+        check_network,
+        "Connect to a network: none, host, container:ID or a name",
+    ),
     Flag::checked_list("net", "network", check_network, "Connect to a network").hidden(),
     Flag::list("network-alias", "Add a name on its network"),
     Flag::list("net-alias", "Add a name on its network").hidden(),
@@ -220,8 +285,10 @@ pub(crate) static CONTAINER_FLAGS: &[Flag] = &[
     Flag::text("health-cmd", "Command that checks health"),
     Flag::duration("health-interval", "Time between checks (ms|s|m|h)").default("0s"),
     Flag::integer("health-retries", "Failures in a row that mean unhealthy"),
-    Flag::duration("health-start-interval", "Time between checks while starting (ms|s|m|h)").default("0s"),
-    Flag::duration("health-start-period", "Time in which failures do not count (ms|s|m|h)").default("0s"),
+    Flag::duration("health-start-interval", "Time between checks while starting (ms|s|m|h)")
+        .default("0s"),
+    Flag::duration("health-start-period", "Time in which failures do not count (ms|s|m|h)")
+        .default("0s"),
     Flag::duration("health-timeout", "Time a check may take (ms|s|m|h)").default("0s"),
     Flag::switch("no-healthcheck", "Ignore the image's HEALTHCHECK"),
 ];
@@ -234,7 +301,10 @@ mod tests {
     fn only_namespaced_sysctls_are_allowed() {
         assert!(check_sysctl("net.ipv4.ip_forward=1").is_ok());
         assert!(check_sysctl("kernel.shmmax=1").is_ok());
-        assert_eq!(check_sysctl("kernel.panic=1").unwrap_err(), "sysctl 'kernel.panic=1' is not allowed");
+        assert_eq!(
+            check_sysctl("kernel.panic=1").unwrap_err(),
+            "sysctl 'kernel.panic=1' is not allowed"
+        );
         assert_eq!(check_sysctl("x").unwrap_err(), "sysctl 'x' is not allowed");
     }
 

@@ -24,7 +24,8 @@ pub(super) fn apply(flags: &Matches, host: &mut HostConfig) -> Result<()> {
 }
 
 fn check_modes(host: &HostConfig) -> Result<()> {
-    let other_container = |mode: &str| mode.strip_prefix("container:").is_some_and(|id| !id.is_empty());
+    let other_container =
+        |mode: &str| mode.strip_prefix("container:").is_some_and(|id| !id.is_empty());
     if !matches!(&*host.pid_mode, "" | "host" | "private") && !other_container(&host.pid_mode) {
         return Err("--pid: invalid PID mode".to_owned());
     }

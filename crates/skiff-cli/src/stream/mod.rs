@@ -84,8 +84,7 @@ impl Pump<'_> {
         if self.connection.transport.has_hidden_input() {
             return Ok(Ready { readable: true, ..Ready::default() });
         }
-        let sending =
-            !outgoing.is_empty() || self.connection.transport.has_hidden_output();
+        let sending = !outgoing.is_empty() || self.connection.transport.has_hidden_output();
         let mut interest = PollFlags::IN;
         interest.set(PollFlags::OUT, sending);
         let mut fds = Vec::with_capacity(3);

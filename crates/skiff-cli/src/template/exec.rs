@@ -99,7 +99,9 @@ impl Run<'_> {
                 return Ok(flow);
             }
             Node::Range { pipe, body, otherwise } => return self.range(pipe, body, otherwise, dot),
-            Node::Template { name, pipe, at } => self.call_template(name, pipe.as_ref(), *at, dot)?,
+            Node::Template { name, pipe, at } => {
+                self.call_template(name, pipe.as_ref(), *at, dot)?
+            }
             Node::Break => return Ok(Flow::Break),
             Node::Continue => return Ok(Flow::Continue),
         }
@@ -142,9 +144,11 @@ impl Run<'_> {
         let scope = self.variables.len();
         let value = self.commands(&pipe.commands, dot)?;
         let items: Vec<(Value, Value)> = match value {
-            Value::List(items) => {
-                items.into_iter().enumerate().map(|(i, item)| (Value::Int(i as i64), item)).collect()
-            }
+            Value::List(items) => items
+                .into_iter()
+                .enumerate()
+                .map(|(i, item)| (Value::Int(i as i64), item))
+                .collect(),
             Value::Map(mut entries) | Value::Struct(mut entries) => {
                 entries.sort_by(|a, b| a.0.cmp(&b.0));
                 entries.into_iter().map(|(key, value)| (Value::Text(key), value)).collect()
@@ -299,7 +303,9 @@ impl Run<'_> {
                 }
                 None => Ok(Value::NoValue),
             },
-            Value::Nil | Value::NoValue => Err(format!("nil pointer evaluating interface {{}}.{name}")),
+            Value::Nil | Value::NoValue => {
+                Err(format!("nil pointer evaluating interface {{}}.{name}"))
+            }
             other => Err(format!("can't evaluate field {name} in type {}", kind_name(other))),
         }
     }

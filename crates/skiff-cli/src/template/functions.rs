@@ -8,8 +8,8 @@ use super::value::kind_name;
 
 const NAMES: [&str; 25] = [
     "and", "or", "not", "len", "index", "slice", "print", "printf", "println", "eq", "ne", "lt",
-    "le", "gt", "ge", "html", "urlquery", "json", "split", "join", "title", "lower", "upper", "pad",
-    "truncate",
+    "le", "gt", "ge", "html", "urlquery", "json", "split", "join", "title", "lower", "upper",
+    "pad", "truncate",
 ];
 
 /// Whether there is a function of this name.
@@ -42,7 +42,8 @@ pub(super) fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
     };
     let count = arguments.len();
     if count < least || count > most {
-        let least = if most == usize::MAX { format!("at least {least}") } else { least.to_string() };
+        let least =
+            if most == usize::MAX { format!("at least {least}") } else { least.to_string() };
         return Err(format!("wrong number of args for {name}: want {least} got {count}"));
     }
     let failed = |message: String| format!("error calling {name}: {message}");
@@ -240,7 +241,9 @@ fn slice(value: &Value, bounds: &[Value]) -> Result<Value, String> {
 }
 
 fn compare(name: &str, arguments: &[Value]) -> Result<Value, String> {
-    let [first, others @ ..] = arguments else { return Err("missing argument for comparison".to_owned()) };
+    let [first, others @ ..] = arguments else {
+        return Err("missing argument for comparison".to_owned());
+    };
     if others.is_empty() {
         return Err("missing argument for comparison".to_owned());
     }

@@ -484,7 +484,11 @@ impl Parser<'_> {
                 c => out.push(c),
             }
         }
-        Err(self.error(if raw { "unterminated raw quoted string" } else { "unterminated quoted string" }))
+        Err(self.error(if raw {
+            "unterminated raw quoted string"
+        } else {
+            "unterminated quoted string"
+        }))
     }
 }
 

@@ -69,8 +69,10 @@ fn control_structures_work() {
         ("{{range $i, $n := .Names}}{{if $i}},{{end}}{{$n}}{{end}}", "/a,/b"),
         ("{{range $k, $v := .Config.Labels}}{{$k}}={{$v}} {{end}}", "a=1 b.c=2 "),
         ("{{range .Config.Env}}x{{else}}none{{end}}", "none"),
-        ("{{range $p, $c := .Ports}}{{$p}}->{{range $c}}{{.HostPort}}{{end}};{{end}}",
-         "80/tcp->8080;81/tcp->;"),
+        (
+            "{{range $p, $c := .Ports}}{{$p}}->{{range $c}}{{.HostPort}}{{end}};{{end}}",
+            "80/tcp->8080;81/tcp->;",
+        ),
         ("{{range .Names}}{{break}}{{end}}{{range .Names}}a{{continue}}b{{end}}", "aa"),
         ("{{with .State}}{{.Pid}}{{$.Id}}{{end}}", "7abc"),
         ("{{with .None}}x{{else}}y{{end}}", "y"),
@@ -78,8 +80,10 @@ fn control_structures_work() {
         ("{{define \"t\"}}[{{.}}]{{end}}{{template \"t\" .Id}}", "[abc]"),
         ("{{if and .On (eq .State.Status \"running\") (gt .Size 3)}}ok{{end}}", "ok"),
         ("{{if or .None (ne .Size 12) (not .On)}}x{{else}}ok{{end}}", "ok"),
-        ("{{eq .Size 1 12}} {{lt 1 2}} {{le \"b\" \"a\"}} {{ge .Ratio .Ratio}}",
-         "true true false true"),
+        (
+            "{{eq .Size 1 12}} {{lt 1 2}} {{le \"b\" \"a\"}} {{ge .Ratio .Ratio}}",
+            "true true false true",
+        ),
         (" {{- .Id -}} \n x", "abcx"),
     ] {
         assert_eq!(run(template).as_deref(), Ok(expected), "{template}");

@@ -192,10 +192,33 @@ impl Serialize for Value {
 
 /// Keys whose objects have free keys. All others are fixed structs in Docker's API.
 const MAPS: [&str; 27] = [
-    "Annotations", "Attributes", "AuxiliaryAddresses", "Containers", "Data", "Details",
-    "DriverOpts", "ExposedPorts", "IndexConfigs", "Labels", "Networks", "Options", "PortBindings",
-    "Ports", "Runtimes", "StorageOpt", "Sysctls", "Tmpfs", "Volumes", "annotations", "stats",
-    "networks", "status", "UsageData", "Metadata", "KernelMemoryTCP", "Attachments",
+    "Annotations",
+    "Attributes",
+    "AuxiliaryAddresses",
+    "Containers",
+    "Data",
+    "Details",
+    "DriverOpts",
+    "ExposedPorts",
+    "IndexConfigs",
+    "Labels",
+    "Networks",
+    "Options",
+    "PortBindings",
+    "Ports",
+    "Runtimes",
+    "StorageOpt",
+    "Sysctls",
+    "Tmpfs",
+    "Volumes",
+    "annotations",
+    "stats",
+    "networks",
+    "status",
+    "UsageData",
+    "Metadata",
+    "KernelMemoryTCP",
+    "Attachments",
 ];
 
 impl<'de> Deserialize<'de> for Value {

@@ -33,9 +33,8 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         let (repository, tag) = split_name(name)?;
         path = path.add("repo", &repository).add_given("tag", &tag);
     }
-    path = path
-        .add_given("comment", flags.text("message"))
-        .add_given("author", flags.text("author"));
+    path =
+        path.add_given("comment", flags.text("message")).add_given("author", flags.text("author"));
     for change in flags.all("change") {
         path = path.add("changes", change);
     }

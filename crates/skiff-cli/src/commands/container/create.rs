@@ -105,8 +105,7 @@ fn post(
     name: &str,
     platform: &str,
 ) -> Result<CreateResponse, ClientError> {
-    let mut path =
-        Query::new("/containers/create").add_given("name", name.trim_start_matches('/'));
+    let mut path = Query::new("/containers/create").add_given("name", name.trim_start_matches('/'));
     if client.version()? >= (1, 41) {
         path = path.add_given("platform", platform);
     }
@@ -132,13 +131,14 @@ impl IdFile {
                 path.display()
             )));
         }
-        let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(|error| {
-            Failure::new(format!(
-                "failed to create the container ID file: open {}: {}",
-                path.display(),
-                crate::failure::describe_io(&error)
-            ))
-        })?;
+        let file =
+            OpenOptions::new().write(true).create_new(true).open(&path).map_err(|error| {
+                Failure::new(format!(
+                    "failed to create the container ID file: open {}: {}",
+                    path.display(),
+                    crate::failure::describe_io(&error)
+                ))
+            })?;
         Ok(Self { path, file: Some(file), written: false })
     }
 

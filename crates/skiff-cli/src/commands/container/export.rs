@@ -8,8 +8,7 @@ use crate::failure::Failure;
 use crate::flags::{Flag, Matches};
 use crate::terminal;
 
-static FLAGS: &[Flag] =
-    &[Flag::text("output", "Write to a file instead of STDOUT").short('o')];
+static FLAGS: &[Flag] = &[Flag::text("output", "Write to a file instead of STDOUT").short('o')];
 
 pub(crate) static COMMAND: Command = Command {
     paths: &["container export", "export"],

@@ -14,7 +14,10 @@ use crate::stream::copy_multiplexed;
 static FLAGS: &[Flag] = &[
     Flag::switch("details", "Show the extra attributes of the log driver"),
     Flag::switch("follow", "Keep showing what comes").short('f'),
-    Flag::text("since", "Show what is newer: a time (\"2013-01-02T13:23:37Z\") or an age (\"42m\")"),
+    Flag::text(
+        "since",
+        "Show what is newer: a time (\"2013-01-02T13:23:37Z\") or an age (\"42m\")",
+    ),
     Flag::text("tail", "How many lines from the end").short('n').default("all"),
     Flag::switch("timestamps", "Show when each line was written").short('t'),
     Flag::text("until", "Show what is older: a time or an age"),

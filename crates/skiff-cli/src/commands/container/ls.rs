@@ -145,8 +145,21 @@ impl Object for Row {
 
     fn fields(&self) -> &'static [&'static str] {
         &[
-            "Command", "CreatedAt", "ID", "Image", "Labels", "LocalVolumes", "Mounts", "Names",
-            "Networks", "Platform", "Ports", "RunningFor", "Size", "State", "Status",
+            "Command",
+            "CreatedAt",
+            "ID",
+            "Image",
+            "Labels",
+            "LocalVolumes",
+            "Mounts",
+            "Names",
+            "Networks",
+            "Platform",
+            "Ports",
+            "RunningFor",
+            "Size",
+            "State",
+            "Status",
         ]
     }
 

@@ -19,6 +19,7 @@ pub(crate) mod rm;
 pub(crate) mod run;
 mod session;
 pub(crate) mod start;
+pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod top;
 pub(crate) mod unpause;

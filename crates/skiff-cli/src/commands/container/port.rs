@@ -38,14 +38,14 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
                 lines.extend(bindings.iter().map(|b| address(&b.host_ip, &b.host_port)));
             }
             _ => {
-                return Err(Failure::new(format!(
-                    "no public port '{key}' published for {name}"
-                )));
+                return Err(Failure::new(format!("no public port '{key}' published for {name}")));
             }
         }
     } else {
         for (key, bindings) in ports {
-            let to = |b: &skiff_api::PortBinding| format!("{key} -> {}", address(&b.host_ip, &b.host_port));
+            let to = |b: &skiff_api::PortBinding| {
+                format!("{key} -> {}", address(&b.host_ip, &b.host_port))
+            };
             lines.extend(bindings.iter().map(to));
         }
     }

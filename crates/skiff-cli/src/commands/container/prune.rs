@@ -10,10 +10,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::flags::{Flag, Matches};
 
-static FLAGS: &[Flag] = &[
-    Flag::filter(),
-    Flag::switch("force", "Do not ask").short('f'),
-];
+static FLAGS: &[Flag] = &[Flag::filter(), Flag::switch("force", "Do not ask").short('f')];
 
 pub(crate) static COMMAND: Command = Command {
     paths: &["container prune"],

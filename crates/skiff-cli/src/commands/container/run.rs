@@ -49,8 +49,8 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         .map_err(Failure::new)
         .and_then(|request| prepare(flags, request))
         .map_err(|failure| with_help(context, failure, 125))?;
-    let id = create(context, flags, &request)
-        .map_err(|failure| with_help(context, failure, 125))?;
+    let id =
+        create(context, flags, &request).map_err(|failure| with_help(context, failure, 125))?;
     if flags.on("detach") {
         let started = context.client()?.post(path(&id, "/start")).and_then(Response::finish);
         return match started {

@@ -146,9 +146,10 @@ impl<'a> Session<'a> {
         }
         let answer: WaitResponse = wait.json()?;
         match answer.error {
-            Some(error) if !error.message.is_empty() => {
-                Err(Failure::with_code(125, format!("Error waiting for container: {}", error.message)))
-            }
+            Some(error) if !error.message.is_empty() => Err(Failure::with_code(
+                125,
+                format!("Error waiting for container: {}", error.message),
+            )),
             _ => Ok(Ended::Exited(answer.status_code)),
         }
     }

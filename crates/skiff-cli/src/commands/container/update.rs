@@ -10,7 +10,12 @@ use crate::flags::{self, Flag, Matches, parse_nano_cpus};
 use crate::runopts::restart_policy;
 
 static FLAGS: &[Flag] = &[
-    Flag::checked("blkio-weight", "uint16", flags::uint16, "Share of block I/O: 10 to 1000, 0 for none"),
+    Flag::checked(
+        "blkio-weight",
+        "uint16",
+        flags::uint16,
+        "Share of block I/O: 10 to 1000, 0 for none",
+    ),
     Flag::integer("cpu-period", "Period of the CPU quota, in microseconds"),
     Flag::integer("cpu-quota", "CPU time in each period, in microseconds"),
     Flag::integer("cpu-rt-period", "Period of the real-time quota, in microseconds"),
@@ -21,7 +26,12 @@ static FLAGS: &[Flag] = &[
     Flag::text("cpuset-mems", "Memory nodes to use: 0-3 or 0,1"),
     Flag::bytes("memory", "Memory limit").short('m'),
     Flag::bytes("memory-reservation", "Memory to fall back to when the host is short"),
-    Flag::checked("memory-swap", "bytes", flags::limit, "Memory and swap together; -1 for any amount of swap"),
+    Flag::checked(
+        "memory-swap",
+        "bytes",
+        flags::limit,
+        "Memory and swap together; -1 for any amount of swap",
+    ),
     Flag::integer("pids-limit", "Limit of processes and threads; -1 for none"),
     Flag::text("restart", "When to start it again"),
 ];
@@ -49,9 +59,8 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let client = context.client()?;
     let (mut warnings, mut errors) = (Vec::new(), Vec::new());
     for name in &flags.args {
-        let updated: Result<UpdateResponse, _> = client
-            .post_json(path(name, "/update"), &request)
-            .and_then(|response| response.json());
+        let updated: Result<UpdateResponse, _> =
+            client.post_json(path(name, "/update"), &request).and_then(|response| response.json());
         match updated {
             Ok(answer) => {
                 println!("{name}");

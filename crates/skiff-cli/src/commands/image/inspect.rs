@@ -8,8 +8,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::flags::{Flag, Matches};
 
-static FLAGS: &[Flag] =
-    &[FORMAT, Flag::text("platform", "Platform to show: os[/arch[/variant]]")];
+static FLAGS: &[Flag] = &[FORMAT, Flag::text("platform", "Platform to show: os[/arch[/variant]]")];
 
 pub(crate) static COMMAND: Command = Command {
     paths: &["image inspect"],

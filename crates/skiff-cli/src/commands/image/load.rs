@@ -8,7 +8,7 @@ use crate::commands::archive::read_from;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::flags::{Flag, Matches};
-use crate::output::{show_progress, print_text};
+use crate::output::{print_text, show_progress};
 use crate::terminal;
 
 static FLAGS: &[Flag] = &[

@@ -157,7 +157,8 @@ impl Object for Row {
     fn field(&self, name: &str, _: &[Value]) -> Option<Value> {
         let image = &self.image;
         let size = |bytes: i64| human_size_with_precision(bytes as f64, 3);
-        let unless_unknown = |number: i64, text: String| if number == -1 { "N/A".to_owned() } else { text };
+        let unless_unknown =
+            |number: i64, text: String| if number == -1 { "N/A".to_owned() } else { text };
         Some(Value::Text(match name {
             "ID" => self.id(),
             "Repository" => self.repository.clone(),
@@ -176,8 +177,17 @@ impl Object for Row {
 
     fn fields(&self) -> &'static [&'static str] {
         &[
-            "Containers", "CreatedAt", "CreatedSince", "Digest", "ID", "Repository", "SharedSize",
-            "Size", "Tag", "UniqueSize", "VirtualSize",
+            "Containers",
+            "CreatedAt",
+            "CreatedSince",
+            "Digest",
+            "ID",
+            "Repository",
+            "SharedSize",
+            "Size",
+            "Tag",
+            "UniqueSize",
+            "VirtualSize",
         ]
     }
 

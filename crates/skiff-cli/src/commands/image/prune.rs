@@ -24,7 +24,10 @@ pub(crate) static COMMAND: Command = Command {
     arity: Arity::None,
     flags: &[FLAGS],
     interspersed: true,
-    examples: &[("All that are unused and older than a week", "image prune -a --filter until=168h")],
+    examples: &[(
+        "All that are unused and older than a week",
+        "image prune -a --filter until=168h",
+    )],
     run,
 };
 

@@ -37,7 +37,9 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     }
     let mut query = match flags.args.as_slice() {
         [single] => Query::new(path(single, "/get")),
-        names => names.iter().fold(Query::new("/images/get"), |query, name| query.add("names", name)),
+        names => {
+            names.iter().fold(Query::new("/images/get"), |query, name| query.add("names", name))
+        }
     };
     for platform in flags.all("platform") {
         query = query.add("platform", &platform_json(platform)?);

@@ -24,7 +24,10 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         return Err(Failure::new("refusing to create a tag with a digest reference"));
     }
     let (repository, tag) = split_name(target).map_err(|failure| {
-        Failure::new(format!("Error parsing reference: {target:?} is not a valid repository/tag: {}", failure.message))
+        Failure::new(format!(
+            "Error parsing reference: {target:?} is not a valid repository/tag: {}",
+            failure.message
+        ))
     })?;
     let query = Query::new(path(&flags.args[0], "/tag"))
         .add("repo", &repository)
