@@ -64,9 +64,13 @@ pub struct CgroupPaths {
     /// The v1 directories; several controllers share one when mounted together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub v1: Vec<ControllerDir>,
-    /// The cgroup2 directory; on hybrid hosts absent.
+    /// The cgroup2 directory with the controllers; on hybrid hosts absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unified: Option<PathBuf>,
+    /// The cgroup2 directory without controllers by which systemd, on hybrid hosts, knows which
+    /// processes are in a scope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<PathBuf>,
     /// The transient unit, when systemd made the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
@@ -83,6 +87,12 @@ impl CgroupPaths {
     /// Returns the v1 directory of a controller.
     pub fn v1_dir(&self, controller: Controller) -> Option<&Path> {
         self.v1.iter().find(|d| d.controllers.contains(&controller)).map(|d| d.dir.as_path())
+    }
+
+    /// Lists all directories.
+    fn all_dirs(&self) -> impl Iterator<Item = &Path> {
+        let v1 = self.v1.iter().map(|dir| dir.dir.as_path());
+        v1.chain(self.unified.as_deref()).chain(self.tracking.as_deref())
     }
 
     /// Returns the directory whose `cgroup.procs` lists the container's processes.

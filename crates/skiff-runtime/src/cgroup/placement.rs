@@ -23,24 +23,22 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Opens what is needed: on v2 the directory, on v1 each hierarchy's `tasks`.
+    /// Opens what is needed: of v2 the directory, of v1 each hierarchy's `tasks`.
     pub(super) fn open(paths: &CgroupPaths, placeholder: Option<Placeholder>) -> Result<Placement> {
-        if let Some(dir) = &paths.unified {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let directory = rustix::fs::open(dir, flags, Mode::empty())
-                .map_err(|error| CgroupError::Open { path: dir.clone(), source: error.into() })?;
-            return Ok(Placement {
-                directory: Some(directory),
-                files: Vec::new(),
-                _placeholder: placeholder,
-            });
-        }
+        let cgroup2 = paths.unified.as_ref().or(paths.tracking.as_ref());
+        let directory = cgroup2
+            .map(|dir| {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                rustix::fs::open(dir, flags, Mode::empty())
+                    .map_err(|error| CgroupError::Open { path: dir.clone(), source: error.into() })
+            })
+            .transpose()?;
         let files = paths
             .v1
             .iter()
             .map(|dir| file::open_write(&dir.dir.join("tasks")))
             .collect::<Result<_>>()?;
-        Ok(Placement { directory: None, files, _placeholder: placeholder })
+        Ok(Placement { directory, files, _placeholder: placeholder })
     }
 
     /// Returns the descriptor for `clone_args.cgroup` with CLONE_INTO_CGROUP (v2, Linux 5.7).
@@ -86,8 +84,7 @@ impl Placement {
 /// Moves a process by number.
 pub(super) fn add(paths: &CgroupPaths, pid: Pid) -> Result<()> {
     let number = pid.as_raw_nonzero().to_string();
-    let dirs = paths.v1.iter().map(|dir| &dir.dir).chain(&paths.unified);
-    for dir in dirs {
+    for dir in paths.all_dirs() {
         file::write(dir, "cgroup.procs", &number)?;
     }
     Ok(())

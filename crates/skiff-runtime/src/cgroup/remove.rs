@@ -18,9 +18,8 @@ const WAITS_US: [u64; 12] = [0, 0, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 
 
 /// Removes all directories; goes on after a failure and reports the first one.
 pub(super) fn remove(paths: &CgroupPaths) -> Result<()> {
-    let dirs = paths.v1.iter().map(|dir| &dir.dir).chain(&paths.unified);
     let mut first = Ok(());
-    for dir in dirs {
+    for dir in paths.all_dirs() {
         let removed = remove_tree(dir);
         if first.is_ok() {
             first = removed;

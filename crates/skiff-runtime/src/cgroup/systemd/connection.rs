@@ -45,19 +45,21 @@ impl Connection {
     }
 
     /// Proves who we are: SASL EXTERNAL, where the socket's credentials count and the text is the
-    /// user's number in hexadecimal digits of its decimal ones.
+    /// user's number in hexadecimal digits of its decimal ones. BEGIN goes along unasked: systemd
+    /// (252) forgets a message that it reads together with BEGIN, which could happen if that were
+    /// sent only after the answer.
     pub(super) fn authenticate(mut stream: UnixStream) -> Result<Connection> {
         let uid = rustix::process::geteuid().as_raw().to_string();
         let hex: String = uid.bytes().map(|digit| format!("{digit:02x}")).collect();
         let result = (|| {
             stream.set_read_timeout(Some(LIMIT))?;
             stream.set_write_timeout(Some(LIMIT))?;
-            stream.write_all(format!("\0AUTH EXTERNAL {hex}\r\n").as_bytes())?;
+            stream.write_all(format!("\0AUTH EXTERNAL {hex}\r\nBEGIN\r\n").as_bytes())?;
             let answer = read_line(&mut stream)?;
             if !answer.starts_with("OK ") {
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, answer));
             }
-            stream.write_all(b"BEGIN\r\n")
+            Ok(())
         })();
         result.map_err(|source| bus_error("authenticate".into(), source))?;
         Ok(Connection { stream, serial: 0, signals: VecDeque::new() })

@@ -21,7 +21,7 @@ use self::message::{Reader, Writer};
 pub(super) use self::placeholder::Placeholder;
 use self::properties::Property;
 use super::error::{CgroupError, Result};
-use super::layout::Layout;
+use super::layout::{Layout, LayoutMode};
 use super::{CgroupConfig, CgroupPaths, paths};
 
 /// Where a scope is to be, from `slice:prefix:name`.
@@ -97,6 +97,9 @@ pub(super) fn start_scope(
 ) -> Result<(CgroupPaths, Placeholder)> {
     let scope = Scope::parse(&config.path, &config.id)?;
     let mut paths = paths::in_hierarchies(layout, true, &scope.path());
+    if let (LayoutMode::Hybrid, Some(root)) = (layout.mode, &layout.unified) {
+        paths.tracking = Some(root.join(scope.path()));
+    }
     let placeholder = Placeholder::start()?;
     let description = format!("skiff container {}", config.id);
     let mut list = properties::of_scope(&description, &scope.slice, placeholder.pid());
