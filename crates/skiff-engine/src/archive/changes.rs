@@ -12,7 +12,8 @@ pub(super) fn changes(core: &Core, name: &str) -> Result<Vec<ChangeItem>> {
     let record = &view.record;
     let paths = Paths::new(&core.config.data_root, &core.config.exec_root, &record.id);
     let open = |path: &std::path::Path| {
-        Root::open_path(path).map_err(|error| Error::failed(format!("open {}", path.display()), error))
+        Root::open_path(path)
+            .map_err(|error| Error::failed(format!("open {}", path.display()), error))
     };
     let upper = open(&paths.upper())?;
     let lowers = super::layers(core, record)?;
@@ -24,8 +25,5 @@ pub(super) fn changes(core: &Core, name: &str) -> Result<Vec<ChangeItem>> {
 }
 
 fn item(change: changes::Change) -> ChangeItem {
-    ChangeItem {
-        kind: change.kind as u8,
-        path: String::from_utf8_lossy(&change.path).into_owned(),
-    }
+    ChangeItem { kind: change.kind as u8, path: String::from_utf8_lossy(&change.path).into_owned() }
 }

@@ -83,7 +83,9 @@ fn not_found(error: std::io::Error, name: &str, path: &str) -> Error {
         NotFound | NotADirectory => {
             Error::not_found(format!("Could not find the file {path} in container {name}"))
         }
-        _ if super::is_loop(&error) => Error::invalid(format!("{path}: too many levels of symbolic links")),
+        _ if super::is_loop(&error) => {
+            Error::invalid(format!("{path}: too many levels of symbolic links"))
+        }
         _ => Error::failed(format!("look at {path} in container {name}"), error),
     }
 }
@@ -202,9 +204,7 @@ pub(super) fn put(
     let cleaned = checked(path)?;
     let rootfs = Rootfs::open(core, &view, Access::Write)?;
     let directory = rootfs.root.dir(&cleaned).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotADirectory => {
-            Error::invalid("extraction point is not a directory")
-        }
+        std::io::ErrorKind::NotADirectory => Error::invalid("extraction point is not a directory"),
         _ => not_found(error, name, path),
     })?;
     let free = check_writable(&directory.fd, &view)?;
@@ -225,7 +225,8 @@ pub(super) fn put(
 
 fn extract(archive: &mut dyn Read, root: &Root, options: apply::Options) -> Result<()> {
     let failed = |error: std::io::Error| Error::failed("read the archive", error);
-    let (head, source) = skiff_store::compression::peek(BufReader::new(archive), 6).map_err(failed)?;
+    let (head, source) =
+        skiff_store::compression::peek(BufReader::new(archive), 6).map_err(failed)?;
     let compression = skiff_store::compression::detect(&head)
         .map_err(|error| Error::internal(error.to_string()))?;
     let plain = skiff_store::compression::decoder(compression, source).map_err(failed)?;

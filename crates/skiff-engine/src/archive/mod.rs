@@ -137,8 +137,3 @@ fn layers_size(core: &Core, record: &Record) -> Result<i64> {
     }
     Ok(total.cast_signed())
 }
-
-/// Sizes of a container's layers; walks its files.
-pub(crate) fn size_of(core: &Core, record: &Record) -> Result<ContainerSize> {
-    size::of_record(core, record)
-}

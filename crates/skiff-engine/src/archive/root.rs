@@ -41,16 +41,18 @@ impl Rootfs {
             Error::failed(format!("open the file system of container {id}"), error)
         };
         if let Some(live) = view.state.live() {
-            let root = open_directory(Path::new(&format!("/proc/{}/root", live.pid))).map_err(what)?;
+            let root =
+                open_directory(Path::new(&format!("/proc/{}/root", live.pid))).map_err(what)?;
             return Ok(Rootfs { root: Root::from_fd(root), _namespace: None });
         }
         let paths = Paths::new(&core.config.data_root, &core.config.exec_root, id);
         let plan = Plan::new(core, &view.record, &paths, access)?;
         // A thread, because a namespace is left by thread and this one must stay where it is.
         let built = std::thread::scope(|scope| {
-            scope.spawn(|| plan.build()).join().unwrap_or_else(|_| {
-                Err(io::Error::other("the thread that mounts it has panicked"))
-            })
+            scope
+                .spawn(|| plan.build())
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the thread that mounts it has panicked")))
         });
         let (root, namespace) = built.map_err(what)?;
         Ok(Rootfs { root, _namespace: Some(namespace) })
@@ -142,7 +144,8 @@ impl Plan {
         // Descriptors keep the option string below a page, whatever the paths are; they have to be
         // opened here, as upper and work must be of this namespace's mounts.
         let upper = open_path(&self.upper)?;
-        let mut lowers = self.lowers.iter().map(|path| open_path(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut lowers =
+            self.lowers.iter().map(|path| open_path(path)).collect::<Result<Vec<_>, _>>()?;
         let mut flags = MountFlags::empty();
         let (work, uppers) = match &self.work {
             Some(work) => {

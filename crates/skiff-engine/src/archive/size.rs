@@ -10,16 +10,12 @@ use skiff_store::tar::root::Root;
 use skiff_store::tar::walk;
 
 use super::ContainerSize;
-use crate::container::record::{Paths, Record};
+use crate::container::record::Paths;
 use crate::{Core, Error, Result};
 
 pub(super) fn of_container(core: &Core, name: &str) -> Result<ContainerSize> {
     let view = core.containers.get(name)?.view();
-    of_record(core, &view.record)
-}
-
-/// Sizes of the layers of a container.
-pub(super) fn of_record(core: &Core, record: &Record) -> Result<ContainerSize> {
+    let record = &view.record;
     let paths = Paths::new(&core.config.data_root, &core.config.exec_root, &record.id);
     let upper = paths.upper();
     let rw = disk_size(&upper)
@@ -59,7 +55,9 @@ fn descend(directory: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<OwnedFd>
     match walk::open_dir(directory, name) {
         Ok(opened) => Ok(Some(opened)),
         // Deleted, or replaced by something else.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
             Ok(None)
         }
         Err(error) if super::is_loop(&error) => Ok(None),

@@ -46,11 +46,7 @@ pub(super) async fn commit(core: &Arc<Core>, request: CommitRequest) -> Result<S
     }
     let id = made.map_err(|error| Error::failed("commit", error))??;
     let shown = name.map(|name| name.familiar()).unwrap_or_default();
-    let more = [
-        ("comment", request.comment),
-        ("imageID", id.to_string()),
-        ("imageRef", shown),
-    ];
+    let more = [("comment", request.comment), ("imageID", id.to_string()), ("imageRef", shown)];
     emit(&core.events, &record, "commit", more);
     Ok(id.to_string())
 }

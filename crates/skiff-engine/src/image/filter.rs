@@ -57,9 +57,8 @@ impl<'a> ImageFilter<'a> {
         let named = !facts.tags.is_empty() || !facts.digests.is_empty();
         let by_reference = self.filters.contains("reference");
         if !named {
-            let shown = (self.all || !facts.has_children)
-                && self.dangling != Some(false)
-                && !by_reference;
+            let shown =
+                (self.all || !facts.has_children) && self.dangling != Some(false) && !by_reference;
             return shown.then(Vec::new);
         }
         if self.dangling == Some(true) {
@@ -175,15 +174,25 @@ mod tests {
         }
     }
 
-    fn shown(filters: &[(&str, &str)], all: bool, tags: &[&str], children: bool) -> Option<Vec<String>> {
+    fn shown(
+        filters: &[(&str, &str)],
+        all: bool,
+        tags: &[&str],
+        children: bool,
+    ) -> Option<Vec<String>> {
         let mut parsed = Filters::default();
         for (key, value) in filters {
             parsed.add(*key, *value);
         }
         let tags: Vec<Reference> = tags.iter().map(|tag| tag.parse().unwrap()).collect();
         let labels = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
-        let facts =
-            Facts { tags: &tags, digests: &[], created: 100, labels: &labels, has_children: children };
+        let facts = Facts {
+            tags: &tags,
+            digests: &[],
+            created: 100,
+            labels: &labels,
+            has_children: children,
+        };
         let now = Timestamp::from_second(1000).unwrap();
         let filter = ImageFilter::new(&parsed, all, now).unwrap();
         Some(filter.shown_tags(&facts)?.iter().map(Reference::familiar).collect())

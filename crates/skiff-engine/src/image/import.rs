@@ -30,13 +30,8 @@ pub(super) fn import(
     let created = Some(clock::rfc3339(clock::now()));
     let history =
         History { created: created.clone(), comment: comment.clone(), ..History::default() };
-    let config = ImageConfig {
-        created,
-        comment,
-        config: settings,
-        ..image_for(&platform)
-    };
-    let names = name.as_ref().map(std::slice::from_ref).unwrap_or_default();
+    let config = ImageConfig { created, comment, config: settings, ..image_for(&platform) };
+    let names = name.as_slice();
     let id = core.store.import(archive, config, history, names)?;
     let shown = name.map_or_else(|| id.to_string(), |name| name.familiar());
     emit(core, &id, "import", &shown);

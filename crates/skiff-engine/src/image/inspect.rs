@@ -69,7 +69,7 @@ fn list(items: &[String]) -> List<String> {
 /// The part of an image's config that is for containers, as the API shows it.
 pub(crate) fn to_api(config: &ContainerConfig) -> ImageConfig {
     let set = |map: &std::collections::BTreeMap<String, skiff_model::image::Empty>| {
-        let keys = map.keys().map(|key| (key.clone(), skiff_api::Empty::default()));
+        let keys = map.keys().map(|key| (key.clone(), skiff_api::Empty));
         if map.is_empty() { Map::default() } else { keys.collect() }
     };
     let optional = |items: &Option<Vec<String>>| items.clone().map(List::from).unwrap_or_default();

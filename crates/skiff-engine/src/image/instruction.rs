@@ -88,11 +88,10 @@ fn command(config: &ContainerConfig, rest: &str) -> Result<Vec<String>> {
 
 fn lookup(config: &ContainerConfig) -> impl Fn(&str) -> Option<String> + '_ {
     |name| {
-        let found = config.env.iter().rev().find_map(|variable| {
+        config.env.iter().rev().find_map(|variable| {
             let (other, value) = variable.split_once('=')?;
             (other == name).then(|| value.to_owned())
-        });
-        found
+        })
     }
 }
 
@@ -167,7 +166,9 @@ fn expose(config: &mut ContainerConfig, rest: &str) -> Result<()> {
         if first > last {
             return Err(invalid());
         }
-        config.exposed_ports.extend((first..=last).map(|port| (format!("{port}/{protocol}"), Empty)));
+        config
+            .exposed_ports
+            .extend((first..=last).map(|port| (format!("{port}/{protocol}"), Empty)));
     }
     Ok(())
 }

@@ -14,8 +14,7 @@ use super::filter::{Facts, ImageFilter, invalid};
 use super::resolve::resolve;
 use crate::{Core, Error, Result};
 
-const FILTERS: &[&str] =
-    &["dangling", "label", "label!", "before", "since", "reference", "until"];
+const FILTERS: &[&str] = &["dangling", "label", "label!", "before", "since", "reference", "until"];
 
 pub(super) fn list(core: &Core, options: &ListOptions) -> Result<Vec<ImageSummary>> {
     options.filters.accept_only(FILTERS).map_err(invalid)?;

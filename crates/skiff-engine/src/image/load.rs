@@ -127,7 +127,9 @@ mod tests {
     #[test]
     fn layers_are_named_by_their_digests() {
         let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        for path in [format!("blobs/sha256/{hex}"), format!("{hex}/layer.tar"), format!("{hex}.tar")] {
+        for path in
+            [format!("blobs/sha256/{hex}"), format!("{hex}/layer.tar"), format!("{hex}.tar")]
+        {
             assert_eq!(layer_id(&path), "e3b0c44298fc", "{path}");
         }
     }

@@ -138,10 +138,8 @@ impl<'a> Removal<'a> {
     fn untag(&mut self, id: &Digest, reference: &Reference) -> Result<()> {
         self.core.store.images().untag(reference)?;
         emit(self.core, id, "untag", &id.to_string());
-        self.items.push(ImageDeleteItem {
-            untagged: reference.familiar(),
-            ..ImageDeleteItem::default()
-        });
+        self.items
+            .push(ImageDeleteItem { untagged: reference.familiar(), ..ImageDeleteItem::default() });
         Ok(())
     }
 

@@ -9,8 +9,8 @@ use super::resolve::{invalid_reference, reference, resolve};
 use crate::{Core, Error, Result};
 
 pub(super) fn tag(core: &Core, name: &str, repository: &str, tag: &str) -> Result<()> {
-    let target = named(repository, tag)?
-        .ok_or_else(|| Error::invalid("invalid reference format"))?;
+    let target =
+        named(repository, tag)?.ok_or_else(|| Error::invalid("invalid reference format"))?;
     let found = resolve(core, name)?;
     core.store.images().tag(found.id(), &target)?;
     emit(core, found.id(), "tag", &target.familiar());
@@ -69,9 +69,17 @@ mod tests {
             ("a:1", "2", Ok(Some("a:2"))),
             ("host:5000/a", "x", Ok(Some("host:5000/a:x"))),
             ("", "x", Err("invalid reference format")),
-            ("A", "", Err("invalid reference format: repository name (library/A) must be lowercase")),
+            (
+                "A",
+                "",
+                Err("invalid reference format: repository name (library/A) must be lowercase"),
+            ),
             ("a", "-x", Err("invalid tag format")),
-            ("sha256", "x", Err("refusing to create an ambiguous tag using digest algorithm as name")),
+            (
+                "sha256",
+                "x",
+                Err("refusing to create an ambiguous tag using digest algorithm as name"),
+            ),
             (&pinned, "", Err("refusing to create a tag with a digest reference")),
         ] {
             let found = named(repository, tag);

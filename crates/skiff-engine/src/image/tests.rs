@@ -19,7 +19,9 @@ fn archive(files: &[(&str, &str)]) -> Vec<u8> {
             let (path, kind) = (path.to_vec(), EntryKind::Directory);
             writer.entry(&Entry { path, kind, mode: 0o755, ..Entry::default() }).unwrap();
         } else {
-            writer.file(&Entry { path, mode: 0o644, ..Entry::default() }, content.as_bytes()).unwrap();
+            writer
+                .file(&Entry { path, mode: 0o644, ..Entry::default() }, content.as_bytes())
+                .unwrap();
         }
     }
     writer.finish().unwrap()
@@ -97,10 +99,20 @@ fn what_does_not_exist_has_dockers_words() {
     for (name, platform, kind, expect) in [
         ("nope", None, Kind::NotFound, "No such image: nope:latest"),
         ("nope:1", None, Kind::NotFound, "No such image: nope:1"),
-        ("UPPER", None, Kind::InvalidArgument, "invalid reference format: repository name (library/UPPER) must be lowercase"),
+        (
+            "UPPER",
+            None,
+            Kind::InvalidArgument,
+            "invalid reference format: repository name (library/UPPER) must be lowercase",
+        ),
         ("../x", None, Kind::InvalidArgument, "invalid reference format"),
         ("mine", Some("a/b/c/d"), Kind::InvalidArgument, ""),
-        ("mine", Some("linux/s390x"), Kind::NotFound, "image with reference mine was found but does not provide the specified platform (linux/s390x)"),
+        (
+            "mine",
+            Some("linux/s390x"),
+            Kind::NotFound,
+            "image with reference mine was found but does not provide the specified platform (linux/s390x)",
+        ),
     ] {
         let error = images.inspect(name, platform).unwrap_err();
         assert_eq!(error.kind(), kind, "{name} {error}");

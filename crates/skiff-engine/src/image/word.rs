@@ -93,9 +93,8 @@ impl Scanner<'_> {
             }
             return Ok(());
         };
-        let (inside, rest) = braced
-            .split_once('}')
-            .ok_or_else(|| "syntax error: missing '}'".to_owned())?;
+        let (inside, rest) =
+            braced.split_once('}').ok_or_else(|| "syntax error: missing '}'".to_owned())?;
         self.rest = rest;
         let end = inside.find(|letter: char| !is_name(letter)).unwrap_or(inside.len());
         let (name, modifier) = inside.split_at(end);

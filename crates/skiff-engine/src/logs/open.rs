@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{LogOptions, LogSource, Logs, read};
+use crate::container::record::Paths;
 use crate::container::state::State;
 use crate::container::{Containers, WaitCondition};
-use crate::container::record::Paths;
 use crate::{Core, Error, Kind, Result};
 
 pub(super) fn logs(core: &Arc<Core>, name: &str, mut options: LogOptions) -> Result<Logs> {

@@ -115,15 +115,24 @@ mod tests {
         ] {
             let found = Timestamp::from_rfc3339(text).unwrap();
             let expect: jiff::Timestamp = text.parse().unwrap();
-            let nanoseconds = i128::from(found.seconds) * 1_000_000_000 + i128::from(found.nanoseconds);
+            let nanoseconds =
+                i128::from(found.seconds) * 1_000_000_000 + i128::from(found.nanoseconds);
             assert_eq!(nanoseconds, expect.as_nanosecond(), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for text in ["", "2026", "2026-11-24T06:40:11", "2026-11-24 06:40:11Z", "2026-11-24T06:4x:11Z",
-            "2026-11-24T06:40:11.Zx", "2026-11-24T06:40:11,5Z", "2026-11-24T06:40:11+1:00"] {
+        for text in [
+            "",
+            "2026",
+            "2026-11-24T06:40:11",
+            "2026-11-24 06:40:11Z",
+            "2026-11-24T06:4x:11Z",
+            "2026-11-24T06:40:11.Zx",
+            "2026-11-24T06:40:11,5Z",
+            "2026-11-24T06:40:11+1:00",
+        ] {
             assert_eq!(Timestamp::from_rfc3339(text), None, "{text:?}");
         }
     }

@@ -34,9 +34,9 @@ pub(super) fn empty(view: &View) -> ContainerStats {
 
 /// A reading now of the container whose init is `pid`.
 pub(super) fn read(view: &View, pid: i32) -> Result<ContainerStats> {
-    let stats = container::cgroup::of(&view.record, pid)?
-        .stats()
-        .map_err(|error| Error::failed(format!("read usage of container {}", view.record.id), error))?;
+    let stats = container::cgroup::of(&view.record, pid)?.stats().map_err(|error| {
+        Error::failed(format!("read usage of container {}", view.record.id), error)
+    })?;
     let host = fs::read_to_string("/proc/stat")
         .map(|text| parse_host_cpu(&text))
         .map_err(|error| Error::failed("read /proc/stat", error))?;
@@ -117,7 +117,8 @@ fn blkio(stats: &Stats) -> BlkioStats {
     let service_bytes = entries(&stats.blkio.service_bytes);
     let serviced = entries(&stats.blkio.serviced);
     if stats.unified {
-        let list = |entries: Vec<_>| if entries.is_empty() { List::default() } else { entries.into() };
+        let list =
+            |entries: Vec<_>| if entries.is_empty() { List::default() } else { entries.into() };
         return BlkioStats {
             io_service_bytes_recursive: list(service_bytes),
             io_serviced_recursive: list(serviced),
@@ -211,7 +212,13 @@ mod tests {
 
     fn sample(unified: bool) -> ContainerStats {
         let stats = Stats {
-            memory: Memory { usage: 5, max_usage: 9, limit: u64::MAX, failcnt: 3, ..Memory::default() },
+            memory: Memory {
+                usage: 5,
+                max_usage: 9,
+                limit: u64::MAX,
+                failcnt: 3,
+                ..Memory::default()
+            },
             pids: Pids { current: 1, limit: u64::MAX },
             unified,
             ..Stats::default()

@@ -27,10 +27,7 @@ pub(super) async fn once(core: &Core, name: &str, one_shot: bool) -> Result<Cont
     Ok(collect::with_previous(sample(&container)?, &first))
 }
 
-pub(super) async fn stream(
-    core: &Arc<Core>,
-    name: &str,
-) -> Result<mpsc::Receiver<ContainerStats>> {
+pub(super) async fn stream(core: &Arc<Core>, name: &str) -> Result<mpsc::Receiver<ContainerStats>> {
     let container = core.containers.get(name)?;
     let mut before = sample(&container)?;
     let core = core.clone();

@@ -135,8 +135,9 @@ fn image_usage(layers: i64, images: Vec<ImageSummary>, verbose: bool) -> Result<
 
 fn container_usage(containers: Vec<ContainerSummary>, verbose: bool) -> Result<Usage> {
     let size = |container: &ContainerSummary| container.size_rw.unwrap_or(0);
-    let is_active =
-        |container: &&ContainerSummary| matches!(&*container.state, "running" | "paused" | "restarting");
+    let is_active = |container: &&ContainerSummary| {
+        matches!(&*container.state, "running" | "paused" | "restarting")
+    };
     let total: i64 = containers.iter().map(size).sum();
     let kept: i64 = containers.iter().filter(is_active).map(size).sum();
     Ok(Usage {

@@ -56,7 +56,8 @@ pub(crate) fn memory() -> i64 {
 
 fn parse_memory(meminfo: &str) -> i64 {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<i64>().ok());
+    let kilobytes =
+        line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<i64>().ok());
     kilobytes.unwrap_or(0) << 10
 }
 
@@ -123,9 +124,7 @@ pub(super) fn limits() -> Limits {
 
 /// The root has no limit files, so the group we are in shows whether swap is accounted for.
 fn swap_is_counted(own: Option<&Path>) -> bool {
-    own.is_none_or(|own| {
-        own.join("memory.swap.max").exists() || !own.join("memory.max").exists()
-    })
+    own.is_none_or(|own| own.join("memory.swap.max").exists() || !own.join("memory.max").exists())
 }
 
 fn unified_limits(controllers: &str, swap: bool) -> Limits {
@@ -149,7 +148,8 @@ pub(super) fn forwards_ipv4() -> bool {
 
 /// Whether AppArmor confines processes.
 pub(super) fn has_apparmor() -> bool {
-    fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.trim() == "Y")
+    fs::read_to_string("/sys/module/apparmor/parameters/enabled")
+        .is_ok_and(|text| text.trim() == "Y")
         && Path::new("/sys/kernel/security/apparmor").exists()
 }
 
@@ -176,7 +176,11 @@ mod tests {
     #[test]
     fn distributions_are_named() {
         for (text, name, version) in [
-            ("NAME=\"X\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_ID=\"12\"\n", "Debian GNU/Linux 12 (bookworm)", "12"),
+            (
+                "NAME=\"X\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_ID=\"12\"\n",
+                "Debian GNU/Linux 12 (bookworm)",
+                "12",
+            ),
             ("NAME=Arch\n", "Arch", ""),
             ("PRETTY_NAME='A B'\n", "A B", ""),
             ("", "Linux", ""),
@@ -195,7 +199,9 @@ mod tests {
     #[test]
     fn a_unified_host_limits_what_its_controllers_do() {
         let found = unified_limits("cpuset cpu io memory pids\n", true);
-        assert!(found.memory && found.swap && found.cpu_quota && found.pids && !found.oom_kill_disable);
+        assert!(
+            found.memory && found.swap && found.cpu_quota && found.pids && !found.oom_kill_disable
+        );
         assert_eq!(unified_limits("", true), Limits { version: 2, ..Limits::default() });
     }
 

@@ -155,7 +155,8 @@ fn registries() -> RegistryServiceConfig {
 }
 
 fn runtimes(config: &EngineConfig) -> Map<Runtime> {
-    let named = |name: &String| (name.clone(), Runtime { path: name.clone(), ..Runtime::default() });
+    let named =
+        |name: &String| (name.clone(), Runtime { path: name.clone(), ..Runtime::default() });
     let ours = Runtime {
         path: config.executable.to_string_lossy().into_owned(),
         runtime_args: vec!["runtime".to_owned()].into(),

@@ -113,7 +113,9 @@ impl Chosen {
                 return Err(Error::internal(format!("specifying {name:?} is not allowed")));
             }
             let found = columns::by_name(name).ok_or_else(|| {
-                Error::internal("ps: error: unknown user-defined format specifier \"".to_owned() + name + "\"")
+                Error::internal(
+                    "ps: error: unknown user-defined format specifier \"".to_owned() + name + "\"",
+                )
             })?;
             self.listed.push(found);
         }
@@ -125,13 +127,17 @@ impl Chosen {
             return Ok(self.listed);
         }
         let names = match self {
-            _ if self.long && self.full => "f,s,uid_name,pid,ppid,c,pri,ni,addr,sz,wchan,stime,tname,time,cmd",
+            _ if self.long && self.full => {
+                "f,s,uid_name,pid,ppid,c,pri,ni,addr,sz,wchan,stime,tname,time,cmd"
+            }
             _ if self.extra_full => "uid_name,pid,ppid,c,sz,rss,psr,stime,tname,time,cmd",
             _ if self.jobs && self.full => "uid_name,pid,ppid,pgid,sid,c,stime,tname,time,cmd",
             _ if self.full => FULL,
             _ if self.long => "f,s,uid,pid,ppid,c,pri,ni,addr,sz,wchan,tname,time,ucmd",
             _ if self.jobs => "pid,pgid,sid,tname,time,ucmd",
-            _ if self.bsd_user => "user,pid,%cpu,%mem,vsz,rss,tname,stat,start_time,bsdtime,command",
+            _ if self.bsd_user => {
+                "user,pid,%cpu,%mem,vsz,rss,tname,stat,start_time,bsdtime,command"
+            }
             _ if self.bsd_long => "f,uid,pid,ppid,pri,ni,vsz,rss,wchan,stat,tname,bsdtime,command",
             _ if self.bsd_jobs => "ppid,pid,pgid,sid,tname,tpgid,stat,uid,bsdtime,command",
             _ if self.bsd_memory => "pid,tname,stat,bsdtime,maj_flt,trs,drs,rss,%mem,command",

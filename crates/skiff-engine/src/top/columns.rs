@@ -81,7 +81,9 @@ const COLUMNS: &[(&[&str], &str, Show)] = &[
     (&["tty", "tt"], "TT", |p, _| tty(p.tty)),
     (&["stat"], "STAT", |p, _| stat(p)),
     (&["s", "state"], "S", |p, _| p.state.to_string()),
-    (&["f", "flag", "flags"], "F", |p, _| ((p.flags >> SHOWN_FLAGS_SHIFT) & SHOWN_FLAGS).to_string()),
+    (&["f", "flag", "flags"], "F", |p, _| {
+        ((p.flags >> SHOWN_FLAGS_SHIFT) & SHOWN_FLAGS).to_string()
+    }),
     (&["stime"], "STIME", start),
     (&["start_time", "bsdstart"], "START", start),
     (&["etime"], "ELAPSED", |p, h| clock(elapsed(p, h), false)),
@@ -278,7 +280,11 @@ mod tests {
         ] {
             check(&process, name, expect);
         }
-        check(&Process { started: 100 * 86_400 + 100 * 3600, ..process.clone() }, "start_time", "11:00");
+        check(
+            &Process { started: 100 * 86_400 + 100 * 3600, ..process.clone() },
+            "start_time",
+            "11:00",
+        );
         check(&Process { tty: 0, ..process.clone() }, "tname", "?");
         check(&Process { tty: 0x8901, ..process }, "tname", "pts/257");
     }

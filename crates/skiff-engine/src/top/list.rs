@@ -2,10 +2,10 @@
 
 use skiff_api::TopResponse;
 
+use super::args;
 use super::columns::{Column, Host};
 use super::process::Process;
 use super::users::Names;
-use super::args;
 use crate::container::state::State;
 use crate::{Core, Error, Result, system};
 

@@ -14,7 +14,8 @@ pub(super) struct Names {
 impl Names {
     /// Reads the host's files; what cannot be read has no names.
     pub(super) fn of_host() -> Names {
-        let load = |path| std::fs::read_to_string(path).map(|text| parse(&text)).unwrap_or_default();
+        let load =
+            |path| std::fs::read_to_string(path).map(|text| parse(&text)).unwrap_or_default();
         Names { users: load("/etc/passwd"), groups: load("/etc/group") }
     }
 

@@ -22,7 +22,10 @@ pub(super) fn container(core: &Core, record: &Record) -> Result<()> {
     for mount in record.mounts.iter().filter(wanted) {
         let failed = |error: std::io::Error| {
             Error::failed(
-                format!("copy the image's {} to volume {}", mount.point.destination, mount.point.name),
+                format!(
+                    "copy the image's {} to volume {}",
+                    mount.point.destination, mount.point.name
+                ),
                 error,
             )
         };

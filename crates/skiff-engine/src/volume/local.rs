@@ -118,10 +118,8 @@ mod tests {
         let directory = TempDir::new();
         let options = [("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m,mode=0700")];
         let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let record = VolumeRecord {
-            options: Some(BTreeMap::from(options)),
-            ..VolumeRecord::default()
-        };
+        let record =
+            VolumeRecord { options: Some(BTreeMap::from(options)), ..VolumeRecord::default() };
         for _ in 0..2 {
             mount("vol", &record, directory.path()).unwrap();
             assert!(is_mount_point(directory.path()).unwrap());

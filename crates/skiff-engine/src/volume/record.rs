@@ -103,7 +103,8 @@ pub(super) fn check_name(name: &str) -> Result<()> {
 pub(super) fn load(path: &Path) -> VolumeRecord {
     let text = std::fs::read(path).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_else(|_| {
-        let changed = path.parent().and_then(|directory| directory.metadata().ok()?.modified().ok());
+        let changed =
+            path.parent().and_then(|directory| directory.metadata().ok()?.modified().ok());
         let age = changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
         let created = age.map_or(0, |age| i64::try_from(age.as_nanos()).unwrap_or(0));
         VolumeRecord { created, ..VolumeRecord::default() }
@@ -144,7 +145,8 @@ mod tests {
             (&[("type", "tmpfs")], Some("missing required option: \"device\"")),
             (&[("device", "/x")], Some("missing required option: \"type\"")),
         ] {
-            let options = options.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+            let options =
+                options.iter().map(|&(name, value)| (name.into(), value.into())).collect();
             assert_eq!(check_options(&options).err().map(|e| e.to_string()).as_deref(), expect);
         }
         let request = VolumeCreateRequest { driver: "nfsplug".into(), ..Default::default() };

@@ -82,11 +82,6 @@ impl VolumeTable {
         Ok(VolumeTable { root, volumes, sequence: AtomicU64::new(0) })
     }
 
-    /// Where the volumes are.
-    pub(super) fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// Host path of a volume's data.
     pub(crate) fn data(&self, name: &str) -> PathBuf {
         self.root.join(name).join(DATA)

@@ -191,7 +191,8 @@ fn size_of(data: &Path) -> Result<i64> {
 }
 
 fn render(core: &Core, name: &str, record: &VolumeRecord) -> Volume {
-    let map = |map: &Option<BTreeMap<String, String>>| map.clone().map(Map::from).unwrap_or_default();
+    let map =
+        |map: &Option<BTreeMap<String, String>>| map.clone().map(Map::from).unwrap_or_default();
     // Docker shows seconds here, in the zone of the host.
     let created = Timestamp::from_second(record.created.div_euclid(1_000_000_000));
     Volume {
