@@ -100,8 +100,7 @@ pub fn format_general(value: f64, digits: usize) -> String {
         return if value == 0.0 { "0".to_owned() } else { format!("{value}") };
     }
     let scientific = format!("{value:.*e}", digits - 1);
-    let (mantissa, exponent) =
-        scientific.split_once('e').expect("{:e} always writes an exponent");
+    let (mantissa, exponent) = scientific.split_once('e').expect("{:e} always writes an exponent");
     let exponent: i32 = exponent.parse().expect("{:e} writes a decimal exponent");
     if exponent < -4 || exponent >= digits as i32 {
         let mut text = trim_zeros(mantissa).to_owned();

@@ -170,7 +170,9 @@ fn check_whole(mount: &MountSpec) -> Result<()> {
         refuse!("cannot mix 'image-*' options with mount type '{kind}'");
     }
     if mount.bind_read_only_non_recursive && !mount.read_only {
-        refuse!("option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction");
+        refuse!(
+            "option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction"
+        );
     }
     if mount.bind_read_only_force_recursive {
         if !mount.read_only {

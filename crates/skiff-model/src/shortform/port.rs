@@ -160,10 +160,7 @@ mod tests {
             ("x:80", "invalid hostPort: x"),
             ("80/foo", "invalid proto: foo"),
             ("90-80", "invalid containerPort: 90-80"),
-            (
-                "1-3:80-81",
-                "invalid ranges specified for container and host Ports: 80-81 and 1-3",
-            ),
+            ("1-3:80-81", "invalid ranges specified for container and host Ports: 80-81 and 1-3"),
             ("80:80:80:80:80", "invalid IP address: 80:80:80"),
         ] {
             assert_eq!(parse_published(text).unwrap_err().to_string(), message, "{text}");

@@ -14,8 +14,21 @@ pub struct Ulimit {
 }
 
 const NAMES: [&str; 15] = [
-    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc",
-    "rss", "rtprio", "rttime", "sigpending", "stack",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
 ];
 
 /// Reads one limit.
@@ -36,7 +49,9 @@ pub fn parse_ulimit(text: &str) -> Result<Ulimit> {
     let (soft, hard) = match parts[..] {
         [both] => (number(both)?, number(both)?),
         [soft, hard] => (number(soft)?, number(hard)?),
-        _ => refuse!("too many limit value arguments - {limits}, can only have up to two, `soft[:hard]`"),
+        _ => refuse!(
+            "too many limit value arguments - {limits}, can only have up to two, `soft[:hard]`"
+        ),
     };
     if hard != -1 && (soft == -1 || soft > hard) {
         if soft == -1 {
