@@ -6,6 +6,7 @@
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -41,8 +42,8 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         let _ = self.0.kill_all();
         let _ = self.0.remove();
-        for dir in &self.0.paths().v1 {
-            let _ = std::fs::remove_dir(dir.dir.parent().unwrap());
+        for dir in self.0.paths().all_dirs() {
+            let _ = std::fs::remove_dir(dir.parent().unwrap());
         }
     }
 }
@@ -300,6 +301,112 @@ fn a_limit_without_its_controller_is_an_error() {
         Cgroup::create(&config).unwrap_err().to_string(),
         "cannot set hugetlb.2MB.limit_in_bytes: container could not join or create cgroup for hugetlb"
     );
+}
+
+/// The tests below share the root of the host's tree, whose delegation they change and restore.
+static CGROUP2: Mutex<()> = Mutex::new(());
+
+/// Holds the host's cgroup2 tree.
+struct Cgroup2 {
+    layout: Layout,
+    delegated: String,
+    _lock: MutexGuard<'static, ()>,
+}
+
+impl Drop for Cgroup2 {
+    fn drop(&mut self) {
+        let root = self.layout.unified.as_ref().unwrap();
+        for name in ["hugetlb", "rdma"].iter().filter(|name| !self.delegated.contains(**name)) {
+            let _ = file::write(root, "cgroup.subtree_control", &format!("-{name}"));
+        }
+    }
+}
+
+/// Pretends that the host is unified. On hybrid ones the cgroup2 tree has no controllers, but
+/// freezing, killing, cloning into a group and device programs work as anywhere.
+fn real_cgroup2() -> Option<Cgroup2> {
+    let host = host_layout().unwrap();
+    let root = host.unified.as_ref()?;
+    let lock = CGROUP2.lock().unwrap_or_else(PoisonError::into_inner);
+    let delegated = file::read(root, "cgroup.subtree_control").unwrap();
+    let layout = Layout { mode: LayoutMode::Unified, hierarchies: Vec::new(), ..host.clone() };
+    Some(Cgroup2 { layout, delegated, _lock: lock })
+}
+
+fn create_v2(layout: &Layout, resources: Resources) -> Temporary {
+    let path = format!("/{}/group", unique("skiff-test"));
+    let config = CgroupConfig { path, resources, ..CgroupConfig::default() };
+    Temporary(Cgroup::create_in(layout, &config).unwrap())
+}
+
+#[test]
+fn v2_freezes_thaws_kills_and_removes_on_the_kernel() {
+    let Some(tree) = real_cgroup2() else { return };
+    let group = create_v2(&tree.layout, Resources::default());
+    let dir = group.0.paths().unified.clone().unwrap();
+    let (mut outer, mut inner) = (Sleeper::start(), Sleeper::start());
+    group.0.add(outer.pid()).unwrap();
+    std::fs::create_dir_all(dir.join("a/b")).unwrap();
+    file::write(&dir.join("a/b"), "cgroup.procs", &inner.number().to_string()).unwrap();
+    let mut both = vec![outer.number(), inner.number()];
+    both.sort_unstable();
+    assert_eq!(group.0.all_procs().unwrap(), both);
+    group.0.freeze().unwrap();
+    assert!(group.0.is_frozen().unwrap());
+    assert!(file::read(&dir, "cgroup.events").unwrap().contains("frozen 1"));
+    group.0.thaw().unwrap();
+    assert!(!group.0.is_frozen().unwrap());
+    group.0.freeze().unwrap();
+    group.0.kill_all().unwrap();
+    outer.0.wait().unwrap();
+    inner.0.wait().unwrap();
+    group.0.remove().unwrap();
+    assert!(!dir.exists());
+    assert_eq!(group.0.stats().unwrap(), Stats { unified: true, ..Stats::default() });
+}
+
+#[test]
+fn v2_device_programs_are_enforced_and_replaced() {
+    let Some(tree) = real_cgroup2() else { return };
+    let with = |rules: Vec<_>| Resources { devices: rules, ..Resources::default() };
+    let group = create_v2(&tree.layout, with(docker_default()));
+    // Waits for a line, then tells for each device whether it can be opened.
+    let probe = |group: &Cgroup| {
+        let script = "read go; for d in null zero kmsg; do \
+                      (exec 3</dev/$d) 2>/dev/null && echo $d; done";
+        let mut shell = Command::new("sh")
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        group.add(Pid::from_raw(i32::try_from(shell.id()).unwrap()).unwrap()).unwrap();
+        std::io::Write::write_all(&mut shell.stdin.take().unwrap(), b"go\n").unwrap();
+        String::from_utf8(shell.wait_with_output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(probe(&group.0), "null\nzero\n");
+    group.0.update(&with(vec![rule(true, "c 1:11 r"), rule(true, "c 1:3 rw")])).unwrap();
+    assert_eq!(probe(&group.0), "null\nkmsg\n");
+    let dir = std::fs::File::open(group.0.paths().unified.as_ref().unwrap()).unwrap();
+    assert_eq!(skiff_sys::bpf::query_device_programs(dir.as_fd()).unwrap().len(), 1);
+    group.0.update(&with(vec![rule(true, "a")])).unwrap();
+    assert_eq!(probe(&group.0), "null\nzero\nkmsg\n");
+}
+
+#[test]
+fn v2_limits_reach_the_kernel_through_delegated_controllers() {
+    let Some(tree) = real_cgroup2() else { return };
+    let root = tree.layout.unified.clone().unwrap();
+    let available = file::read(&root, "cgroup.controllers").unwrap();
+    if !available.contains("hugetlb") || !Path::new("/sys/kernel/mm/hugepages").exists() {
+        return;
+    }
+    let limit = HugepageLimit { page_size: "2MB".into(), limit: 4 << 20 };
+    let resources = Resources { hugepage_limits: vec![limit], ..Resources::default() };
+    let group = create_v2(&tree.layout, resources);
+    let dir = group.0.paths().unified.clone().unwrap();
+    assert_eq!(file::read_number(&dir, "hugetlb.2MB.max").unwrap(), Some(4 << 20));
+    assert!(group.0.stats().unwrap().hugetlb.iter().any(|size| size.page_size == "2MB"));
 }
 
 /// A directory of plain files that looks like cgroup2.
