@@ -195,7 +195,7 @@ async fn run(
         // The sender is gone when the container is.
         drop(ended.wait_for(|ended| *ended).await);
     }
-    let exit_code = execs.inspect(&exec)?.exit_code.unwrap_or(-1);
+    let exit_code = execs.inspect(&exec).await?.exit_code.unwrap_or(-1);
     drop(guard);
     Ok((exit_code, output))
 }

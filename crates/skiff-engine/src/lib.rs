@@ -55,8 +55,8 @@ pub(crate) struct Core {
     pub(crate) keeper: keeper::Keeper,
     /// Becomes true when the engine ends.
     pub(crate) stopping: tokio::sync::watch::Sender<bool>,
-    /// Held for its lock on the data root.
-    _lock: std::fs::File,
+    /// Held for its lock on the data root, until the engine ends.
+    lock: std::sync::Mutex<Option<std::fs::File>>,
 }
 
 /// An open engine.

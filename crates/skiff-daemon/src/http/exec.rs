@@ -19,7 +19,7 @@ pub(super) async fn route(
     match (method.as_str(), segments) {
         ("POST", [id, "start"]) => start(call, id).await,
         ("POST", [id, "resize"]) => resize(&call, id).await,
-        ("GET", [id, "json"]) => Ok(json(&call.engine.execs().inspect(id)?)),
+        ("GET", [id, "json"]) => Ok(json(&call.engine.execs().inspect(id).await?)),
         _ => Err(Failure::page_not_found()),
     }
 }

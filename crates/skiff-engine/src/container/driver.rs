@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Resize { exec: Option<String>, width: u16, height: u16, answer: Answering },
     Exec { request: Box<ExecRequest>, socket: Option<OwnedFd>, answer: oneshot::Sender<Result<i32>> },
     SignalExec { exec: String, signal: i32 },
+    /// Answered when everything that happened before in the container is known here.
+    CatchUp { answer: Answering },
     /// Makes a changed record, which is then saved and published; answers with the one before.
     Change { change: Change, answer: Answering<Arc<Record>> },
     Health(Health),
@@ -99,6 +101,8 @@ pub(super) enum Call {
     Launch,
     Exec(oneshot::Sender<Result<i32>>),
     Other(Answering),
+    /// Answered by anything.
+    CatchUp(Answering),
     /// Nobody waits for how it goes.
     Silent,
 }
@@ -324,6 +328,8 @@ impl Driver {
             Command::SignalExec { exec, signal } => {
                 self.call(Op::Signal { exec: Some(exec), signal }, None, Call::Silent).await;
             }
+            // The monitor's answer comes after the events that happened before it.
+            Command::CatchUp { answer } => self.call(Op::Hello, None, Call::CatchUp(answer)).await,
             Command::Change { change, answer } => {
                 let outcome = self.on_change(change).await;
                 drop(answer.send(outcome));
@@ -475,6 +481,7 @@ impl Driver {
             (Call::Exec(done), Answer::Failed(error)) => {
                 drop(done.send(Err(super::launch::exec_failure(&error))));
             }
+            (Call::CatchUp(done), _) => drop(done.send(Ok(()))),
             (Call::Other(done), Answer::Done | Answer::Started { .. }) => drop(done.send(Ok(()))),
             (call, Answer::Refused(why)) => call.fail(Error::conflict(why)),
             (call, Answer::Failed(error)) => call.fail(Error::internal(error.message)),
@@ -635,6 +642,9 @@ impl Driver {
             Fact::Thawed(Err(error)) => answer_all(&mut self.thaws, Err(error)),
             Fact::Deleted(Ok(())) => {
                 self.core.containers.remove(&self.record.id);
+                if self.remove_volumes {
+                    super::trash::discard_volumes(&self.core, &self.record).await;
+                }
                 drop(self.apply(Event::Removed));
                 self.due.push_back(Due::Answer(Outcome::Removed));
             }
@@ -687,6 +697,7 @@ impl Driver {
         match command {
             Command::Life { answer, .. }
             | Command::Attach { answer, .. }
+            | Command::CatchUp { answer }
             | Command::Resize { answer, .. } => drop(answer.send(Err(error()))),
             Command::Change { answer, .. } => drop(answer.send(Err(error()))),
             Command::Exec { answer, .. } => drop(answer.send(Err(error()))),
@@ -705,7 +716,7 @@ impl Call {
     pub(super) fn fail(self, error: Error) {
         match self {
             Call::Exec(answer) => drop(answer.send(Err(error))),
-            Call::Other(answer) => drop(answer.send(Err(error))),
+            Call::Other(answer) | Call::CatchUp(answer) => drop(answer.send(Err(error))),
             Call::Launch | Call::Silent => {}
         }
     }

@@ -187,7 +187,12 @@ impl Driver {
 
     async fn delete(&mut self) {
         self.queued.clear();
-        let outcome = trash::discard(&self.core, &self.record, &self.paths, self.remove_volumes);
+        // Who asks for a removal may look for leftovers at once; who let the container go by
+        // itself is told at once.
+        if !self.removals.is_empty() {
+            self.part().await;
+        }
+        let outcome = trash::discard(&self.core, &self.record, &self.paths);
         drop(self.facts.send(Fact::Deleted(outcome)).await);
     }
 

@@ -9,7 +9,7 @@
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 use skiff_shim::protocol::{Answer, ExitRecord, Message, Op, Status};
@@ -56,9 +56,10 @@ pub(crate) async fn open(config: EngineConfig) -> Result<Arc<Core>> {
         let started = life.started_at != 0;
         if rests && started && host.auto_remove {
             let paths = Paths::new(&core.config.data_root, &core.config.exec_root, &initial.record.id);
-            if let Err(error) = super::trash::discard(&core, &initial.record, &paths, true) {
+            if let Err(error) = super::trash::discard(&core, &initial.record, &paths) {
                 log::warn(&format!("container {}: {error}", initial.record.id));
             }
+            super::trash::discard_volumes(&core, &Arc::new(initial.record)).await;
             continue;
         }
         initial.restart = rests
@@ -118,7 +119,7 @@ pub(crate) fn assemble(config: EngineConfig) -> Result<Core> {
         keeper,
         stopping: tokio::sync::watch::channel(false).0,
         config,
-        _lock: lock,
+        lock: Mutex::new(Some(lock)),
     })
 }
 
@@ -264,10 +265,12 @@ fn ended(record: &mut Record, exit: &ExitRecord) {
     };
 }
 
-/// Stops all drivers and waits until they have. Containers are not touched.
+/// Stops all drivers, waits until they have, and lets another engine have the data root. Containers
+/// are not touched.
 pub(crate) async fn shutdown(core: &Core) {
     core.stopping.send_replace(true);
     for container in core.containers.all() {
         container.commands.closed().await;
     }
+    drop(core.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
 }

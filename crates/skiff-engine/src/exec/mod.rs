@@ -56,9 +56,10 @@ impl Execs {
         start::resize(&self.0, id, width, height).await
     }
 
-    /// Everything about one instance.
-    pub fn inspect(&self, id: &str) -> Result<ExecInspect> {
-        start::inspect(&self.0, id)
+    /// Everything about one instance. A client that has seen the end of its stream sees here that
+    /// the process has ended, too.
+    pub async fn inspect(&self, id: &str) -> Result<ExecInspect> {
+        start::inspect(&self.0, id).await
     }
 }
 

@@ -209,7 +209,21 @@ pub(super) async fn resize(core: &Arc<Core>, id: &str, width: u16, height: u16) 
     operate::ask(&container, |answer| Command::Resize { exec, width, height, answer }).await
 }
 
-pub(super) fn inspect(core: &Core, id: &str) -> Result<ExecInspect> {
+pub(super) async fn inspect(core: &Core, id: &str) -> Result<ExecInspect> {
+    let now = look(core, id)?;
+    if !now.running {
+        return Ok(now);
+    }
+    // Its end may be on the way from the monitor.
+    let container = core.containers.get(&now.container_id)?;
+    match operate::ask(&container, |answer| Command::CatchUp { answer }).await {
+        Ok(()) => look(core, id),
+        // The container has ended meanwhile.
+        Err(_) => look(core, id).or(Ok(now)),
+    }
+}
+
+fn look(core: &Core, id: &str) -> Result<ExecInspect> {
     let instances = core.execs.lock();
     let exec = instances.get(id).ok_or_else(|| no_such(id))?;
     let config = &exec.config;

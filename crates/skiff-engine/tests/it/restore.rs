@@ -1,0 +1,122 @@
+//! Engines that come and go while containers run.
+
+use serde_json::json;
+use skiff_engine::Kind;
+use skiff_engine::container::WaitCondition;
+
+use crate::harness::{Rig, read_output};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn running_containers_outlive_the_engine_with_their_streams() {
+    let mut rig = Rig::new().await;
+    let id = rig.create("cc", "cat; exit 6", json!({"OpenStdin": true, "StdinOnce": true})).await;
+    let stream = rig.attach("cc", true).await;
+    rig.start("cc").await;
+    let before = rig.inspect("cc").state;
+    rig.reopen().await;
+    let after = rig.inspect("cc").state;
+    assert_eq!((after.pid, after.status), (before.pid, "running".to_owned()));
+    let wait = rig.containers().wait(&id, WaitCondition::NotRunning).await.unwrap();
+    use std::io::Write;
+    (&stream).write_all(b"still here\n").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(read_output(stream).await, "still here\n");
+    assert_eq!(wait.await.status_code, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_of_containers_that_ended_meanwhile_are_known() {
+    let mut rig = Rig::new().await;
+    rig.run("ended", "while test ! -e /tmp/go; do sleep 0.01; done; exit 9", json!({})).await;
+    let id = rig.inspect("ended").id;
+    rig.create("never", "true", json!({})).await;
+    rig.run("rm", "while test ! -e /tmp/go; do sleep 0.01; done",
+            json!({"HostConfig": {"AutoRemove": true}})).await;
+    let removed = rig.inspect("rm").id;
+    rig.engine.shutdown().await;
+    for id in [&id, &removed] {
+        let upper = rig.path("data/containers").join(id).join("upper/tmp");
+        std::fs::create_dir_all(&upper).unwrap();
+        let pid = rig.containers().inspect(id, false).unwrap().state.pid;
+        std::fs::write(format!("/proc/{pid}/root/tmp/go"), "").unwrap();
+        let exit = rig.path("run/containers").join(id).join("exit.json");
+        rig.until("ended", |_| exit.exists()).await;
+    }
+    rig.reopen().await;
+    let state = rig.inspect("ended").state;
+    assert_eq!((state.status.as_str(), state.exit_code), ("exited", 9));
+    assert_eq!(rig.status("never"), "created");
+    assert_eq!(rig.containers().inspect("rm", false).unwrap_err().kind(), Kind::NotFound);
+    rig.reopen().await;
+    assert_eq!(rig.inspect("ended").state.exit_code, 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_records_do_not_keep_the_engine_from_starting() {
+    let mut rig = Rig::new().await;
+    let mut ids = Vec::new();
+    for name in ["empty", "half", "zeros", "missing", "whole"] {
+        ids.push(rig.create(name, "true", json!({})).await);
+    }
+    rig.engine.shutdown().await;
+    let record = |id: &str| rig.path("data/containers").join(id).join("config.json");
+    let text = std::fs::read(record(&ids[1])).unwrap();
+    std::fs::write(record(&ids[0]), "").unwrap();
+    std::fs::write(record(&ids[1]), &text[..text.len() / 2]).unwrap();
+    std::fs::write(record(&ids[2]), vec![0; text.len()]).unwrap();
+    std::fs::remove_file(record(&ids[3])).unwrap();
+    rig.reopen().await;
+    for id in &ids[..3] {
+        assert_eq!(rig.status(id), "dead");
+        rig.remove(id).await;
+    }
+    assert!(rig.containers().inspect(&ids[3], false).is_err());
+    assert_eq!(rig.status("whole"), "created");
+    rig.start("whole").await;
+    rig.until("ended", |rig| rig.status("whole") == "exited").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_monitor_is_noticed() {
+    let rig = Rig::new().await;
+    rig.run("cc", "exec sleep 1000", json!({})).await;
+    let pid = rig.inspect("cc").state.pid;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let monitor = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap();
+    assert!(std::process::Command::new("kill").args(["-9", monitor]).status().unwrap().success());
+    rig.until("exited", |rig| rig.status("cc") == "exited").await;
+    assert_eq!(rig.inspect("cc").state.exit_code, 137);
+    rig.until("no process", |_| !std::path::Path::new(&format!("/proc/{pid}/root/bin")).exists())
+        .await;
+    rig.start("cc").await;
+    rig.remove("cc").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_reboot_policies_decide_what_is_started() {
+    let mut rig = Rig::new().await;
+    for (name, policy) in [("always", "always"), ("stopped", "unless-stopped"), ("no", "no")] {
+        let more = json!({"HostConfig": {"RestartPolicy": {"Name": policy}}});
+        rig.run(name, "exec sleep 1000", more).await;
+    }
+    for name in ["always", "stopped", "no"] {
+        rig.stop(name, 0).await;
+    }
+    rig.create("unless", "exec sleep 1000",
+               json!({"HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}}})).await;
+    rig.start("unless").await;
+    rig.engine.shutdown().await;
+    let pid = rig.containers().inspect("unless", false).unwrap().state.pid;
+    let run = rig.path("run/containers").join(rig.inspect("unless").id);
+    std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    rig.until("monitor gone", |_| !run.join("monitor.sock").exists()).await;
+    std::fs::remove_dir_all(run).unwrap();
+    rig.reopen().await;
+    for name in ["always", "unless"] {
+        rig.until("running", |rig| rig.status(name) == "running").await;
+    }
+    assert_eq!((rig.status("stopped"), rig.status("no")), ("exited".into(), "exited".into()));
+    for name in ["always", "unless"] {
+        rig.remove(name).await;
+    }
+}
