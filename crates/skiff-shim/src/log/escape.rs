@@ -3,51 +3,51 @@
 //!
 //! Invariant: the output is valid JSON whatever the input; each byte that is not part of valid
 //! UTF-8 becomes one `\ufffd`. This is the hot loop of logging: most bytes need nothing, so they
-//! are classified 16 at a time and copied in runs.
+//! are classified and copied 32 at a time.
 
 /// Bytes of output that one byte of input can become.
 pub(crate) const EXPANSION: usize = 6;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 /// Bytes classified at once.
-pub(crate) const WIDTH: usize = 16;
+const WIDTH: usize = 32;
 
-/// Escapes `input` into the front of `out`, which has room for [`EXPANSION`] times as many bytes
-/// and [`WIDTH`] more. Returns the number written.
+/// Escapes `input` into the front of `out`, which has room for [`EXPANSION`] times as many bytes.
+/// Returns the number written.
 pub(crate) fn escape(input: &[u8], out: &mut [u8]) -> usize {
     let mut from = 0;
     let mut to = 0;
     // Up to here `input` is known to be valid UTF-8.
     let mut valid_to = 0;
     while from < input.len() {
-        let rest = &input[from..];
-        let mut padded = [b' '; WIDTH];
-        let block = rest.first_chunk::<WIDTH>().unwrap_or_else(|| {
-            padded[..rest.len()].copy_from_slice(rest);
-            &padded
-        });
-        // More than the run is copied; what is too much is overwritten by what comes next.
-        out[to..to + WIDTH].copy_from_slice(block);
-        let in_utf8 = from < valid_to;
-        let most = if in_utf8 { valid_to - from } else { rest.len() }.min(WIDTH);
-        let run = plain_prefix(block, in_utf8).min(most);
-        from += run;
-        to += run;
-        if run == most {
+        let block = input[from..].first_chunk::<WIDTH>();
+        let in_utf8 = from + WIDTH <= valid_to;
+        if let Some(block) = block.filter(|block| is_plain(block, in_utf8)) {
+            out[to..to + WIDTH].copy_from_slice(block);
+            from += WIDTH;
+            to += WIDTH;
             continue;
         }
-        let byte = input[from];
-        if byte < 0x80 {
-            to += escape_ascii(byte, &mut out[to..]);
-            from += 1;
-            continue;
+        let end = input.len().min(from + WIDTH);
+        while from < end {
+            let byte = input[from];
+            if PLAIN[usize::from(byte)] || (from < valid_to && byte >= 0x80 && byte != 0xe2) {
+                out[to] = byte;
+                from += 1;
+                to += 1;
+            } else if byte < 0x80 {
+                to += escape_ascii(byte, &mut out[to..]);
+                from += 1;
+            } else {
+                if from >= valid_to {
+                    valid_to = from + valid_prefix(&input[from..]);
+                }
+                let valid = from < valid_to;
+                let (taken, given) = escape_high(&input[from..], valid, &mut out[to..]);
+                from += taken;
+                to += given;
+            }
         }
-        if from >= valid_to {
-            valid_to = from + valid_prefix(&input[from..]);
-        }
-        let (taken, given) = escape_high(&input[from..], from < valid_to, &mut out[to..]);
-        from += taken;
-        to += given;
     }
     to
 }
@@ -58,8 +58,7 @@ fn escape_high(rest: &[u8], valid: bool, out: &mut [u8]) -> (usize, usize) {
         _ if !valid => (1, b"\\ufffd"),
         [0xe2, 0x80, 0xa8, ..] => (3, b"\\u2028"),
         [0xe2, 0x80, 0xa9, ..] => (3, b"\\u2029"),
-        // A run ends in a valid prefix only at a byte that may begin a special character; this
-        // one did not, so the byte alone is passed on and its run continues.
+        // The rest of the character follows in the same way.
         _ => (1, &rest[..1]),
     };
     out[..text.len()].copy_from_slice(text);
@@ -90,29 +89,38 @@ fn valid_prefix(bytes: &[u8]) -> usize {
     }
 }
 
-/// Length of the prefix of a block that needs no more than a copy. Inside valid UTF-8 the only
-/// byte that is not ASCII and may begin something special is 0xE2.
+/// Whether a block needs no more than a copy. Inside valid UTF-8 the only byte that is not ASCII
+/// and may begin something special is 0xE2.
 ///
-/// Written without branches, one byte of mask for each byte, so that the compiler makes a handful
-/// of vector instructions of it.
+/// Without branches, so that the compiler makes a handful of vector instructions of it.
 #[inline(always)]
-fn plain_prefix(block: &[u8; WIDTH], in_utf8: bool) -> usize {
-    let mut mask = [0; WIDTH];
+fn is_plain(block: &[u8; WIDTH], in_utf8: bool) -> bool {
+    let mut any = false;
     if in_utf8 {
-        for (mark, &byte) in mask.iter_mut().zip(block) {
-            *mark = if special_ascii(byte) | (byte == 0xe2) { 0xff } else { 0 };
+        for byte in block {
+            any |= special_ascii(*byte) | (*byte == 0xe2);
         }
     } else {
-        for (mark, &byte) in mask.iter_mut().zip(block) {
-            *mark = if special_ascii(byte) | (byte >= 0x80) { 0xff } else { 0 };
+        for byte in block {
+            any |= special_ascii(*byte) | (*byte >= 0x80);
         }
     }
-    let marks = u128::from_le_bytes(mask);
-    marks.trailing_zeros() as usize / 8
+    !any
 }
 
+/// ASCII that needs no more than a copy.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 0x80 {
+        plain[byte as usize] = !special_ascii(byte);
+        byte += 1;
+    }
+    plain
+};
+
 #[inline(always)]
-fn special_ascii(byte: u8) -> bool {
+const fn special_ascii(byte: u8) -> bool {
     // `"` and `&` differ in one bit, `<` and `>` in another.
     (byte < 0x20)
         | (byte & !(b'"' ^ b'&') == b'"')
@@ -127,7 +135,7 @@ mod tests {
     use super::*;
 
     fn escaped(input: &[u8]) -> String {
-        let mut out = vec![0; input.len() * EXPANSION + WIDTH];
+        let mut out = vec![0; input.len() * EXPANSION];
         let len = escape(input, &mut out);
         out.truncate(len);
         String::from_utf8(out).unwrap()

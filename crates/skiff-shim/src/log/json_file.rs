@@ -14,7 +14,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use skiff_sys::pages::Pages;
 
-use super::escape::{EXPANSION, WIDTH, escape};
+use super::escape::{EXPANSION, escape};
 use super::rotate::Rotation;
 use super::{Channel, clock};
 
@@ -202,7 +202,7 @@ impl JsonFile {
 
     /// Encodes one entry into the buffer.
     fn entry(&mut self, text: &[u8], line_feed: bool) {
-        let most = OPENING.len() + text.len() * EXPANSION + WIDTH + self.closing.len();
+        let most = OPENING.len() + text.len() * EXPANSION + 2 + self.closing.len();
         if self.out.len() - self.filled < most {
             self.flush();
         }
@@ -308,7 +308,7 @@ impl JsonFile {
         let mut note = Vec::new();
         note.extend_from_slice(OPENING);
         let text = format!("skiff: {} log entries were lost: {cause}", self.lost);
-        let mut escaped = vec![0; text.len() * EXPANSION + WIDTH];
+        let mut escaped = vec![0; text.len() * EXPANSION];
         let len = escape(text.as_bytes(), &mut escaped);
         note.extend_from_slice(&escaped[..len]);
         note.extend_from_slice(b"\\n\",\"stream\":\"stderr\",\"time\":\"");
@@ -371,7 +371,7 @@ fn attrs_member(attrs: &BTreeMap<String, String>) -> Vec<u8> {
 }
 
 fn string(out: &mut Vec<u8>, text: &str) {
-    let mut escaped = vec![0; text.len() * EXPANSION + WIDTH];
+    let mut escaped = vec![0; text.len() * EXPANSION];
     let len = escape(text.as_bytes(), &mut escaped);
     out.push(b'"');
     out.extend_from_slice(&escaped[..len]);
