@@ -1,18 +1,26 @@
 //! A running container's control group, found through its process: that works for every driver,
 //! parent and cgroup version, and never touches a group the container is not in.
 
-use std::fs;
+use std::{fs, io};
 
 use skiff_runtime::cgroup::{Cgroup, CgroupPaths, Controller, ControllerDir, host_layout};
 
 use super::record::Record;
 use crate::error::{Error, Result};
 
+const ESRCH: i32 = rustix::io::Errno::SRCH.raw_os_error();
+
 /// The group of the container whose init is `pid`.
 pub(crate) fn of(record: &Record, pid: i32) -> Result<Cgroup> {
     let what = || format!("find the control group of container {}", record.id);
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))
-        .map_err(|error| Error::failed(what(), error))?;
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(|error| {
+        // No such process: it has ended, and the news is on its way.
+        if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) {
+            Error::conflict(format!("container {} is not running", record.id))
+        } else {
+            Error::failed(what(), error)
+        }
+    })?;
     let layout = host_layout().map_err(|error| Error::failed(what(), error))?;
     let mut paths = CgroupPaths::default();
     for line in text.lines() {

@@ -220,6 +220,7 @@ impl Driver {
         }
         if restart {
             self.begin_start(true).await;
+            self.settle().await;
         }
         while !self.gone {
             let timer = self.next_timer();

@@ -159,10 +159,23 @@ fn facts(config: &EngineConfig) -> Result<Facts> {
         thermal_paths: cpus.filter_map(thermal).collect(),
         default_ulimits: config.default_ulimits.clone(),
         no_new_privileges: config.no_new_privileges,
+        capabilities: own_capabilities(),
         init: config.init,
         apparmor: fs::read("/sys/module/apparmor/parameters/enabled")
             .is_ok_and(|text| text.starts_with(b"Y")),
     })
+}
+
+/// What our bounding set has: in a container or a small virtual machine it may lack some.
+fn own_capabilities() -> Vec<String> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapBnd:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(u64::MAX);
+    let names = skiff_model::capability::NAMES.iter().enumerate();
+    names.filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, name)| (*name).to_owned()).collect()
 }
 
 /// All recorded containers.

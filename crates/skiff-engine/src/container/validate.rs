@@ -113,7 +113,7 @@ pub(super) fn host_config(
     {
         return Err(Error::invalid(format!("unknown or invalid runtime name: {}", host.runtime)));
     }
-    capabilities(host)?;
+    capabilities(host, &[])?;
     security::Options::parse(&host.security_opt)?;
     for entry in host.extra_hosts.iter() {
         files::check_extra_host(entry)?;

@@ -7,7 +7,6 @@ use skiff_api::ExecConfig;
 use crate::Core;
 use crate::container::attach::detach_sequence;
 use crate::container::effect;
-use crate::container::spec::capabilities;
 use crate::container::state::{Event, step};
 use crate::error::{Error, Result};
 
@@ -36,7 +35,6 @@ pub(super) fn create(core: &Arc<Core>, name: &str, config: ExecConfig) -> Result
     if !config.detach_keys.is_empty() {
         detach_sequence(Some(&config.detach_keys))?;
     }
-    capabilities(&view.record.host_config)?;
     let id = new_id()?;
     let action = format!("exec_create: {}", config.cmd.join(" "));
     core.execs.add(id.clone(), container.id.clone(), config);

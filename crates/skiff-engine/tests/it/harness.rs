@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use skiff_api::{ContainerCreateRequest, ContainerInspect};
 use skiff_engine::container::{
-    AttachOptions, RemoveOptions, StartOptions, StopOptions, WaitCondition,
+    AttachOptions, ListOptions, RemoveOptions, StartOptions, StopOptions, WaitCondition,
 };
 use skiff_engine::events::{EventOptions, EventStream};
 use skiff_engine::image::ImportRequest;
@@ -168,7 +168,15 @@ impl Rig {
             }
         };
         if tokio::time::timeout(Duration::from_secs(20), waiting).await.is_err() {
-            panic!("never happened: {what}");
+            let all = ListOptions { all: true, ..ListOptions::default() };
+            let states: Vec<_> = self
+                .containers()
+                .list(&all)
+                .unwrap()
+                .iter()
+                .map(|one| format!("{}: {} {}", one.names[0], one.status, self.inspect(&one.id).state.error))
+                .collect();
+            panic!("never happened: {what}; {states:?}");
         }
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Facts {
     pub thermal_paths: Vec<PathBuf>,
     pub default_ulimits: Vec<(String, i64, i64)>,
     pub no_new_privileges: bool,
+    /// Capabilities this host can give: what our own bounding set has.
+    pub capabilities: Vec<String>,
     /// An init for containers that do not say.
     pub init: bool,
     /// AppArmor is enabled on this host.

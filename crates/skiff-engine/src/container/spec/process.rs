@@ -71,7 +71,7 @@ pub(super) fn identity(input: &Input<'_>, spec: &mut Spec) -> Result<()> {
     let host = &input.record.host_config;
     let process = process_of(spec);
     let root = is_root(&input.record.config.user);
-    process.capabilities = Some(sets(capabilities(host)?, root));
+    process.capabilities = Some(sets(capabilities(host, &input.facts.capabilities)?, root));
     process.rlimits = rlimits(host, input.facts);
     process.oom_score_adj = i32::try_from(host.oom_score_adj).ok();
     Ok(())
@@ -89,11 +89,10 @@ fn sets(bounding: Vec<String>, root: bool) -> Capabilities {
     Capabilities { effective: held.clone(), permitted: held, bounding, ..Capabilities::default() }
 }
 
-/// The capabilities a container may have at most.
-pub(crate) fn capabilities(host: &HostConfig) -> Result<Vec<String>> {
-    let all = || skiff_model::capability::NAMES.iter().map(|name| (*name).to_owned());
+/// The capabilities a container may have at most; `all` are those this host can give.
+pub(crate) fn capabilities(host: &HostConfig, all: &[String]) -> Result<Vec<String>> {
     if host.privileged {
-        return Ok(all().collect());
+        return Ok(all.to_vec());
     }
     let wanted = |list: &[String], which: &str| -> Result<(bool, Vec<String>)> {
         let mut names = Vec::new();
@@ -117,7 +116,7 @@ pub(crate) fn capabilities(host: &HostConfig) -> Result<Vec<String>> {
     let (add_all, add) = wanted(&host.cap_add, "CapAdd")?;
     let (drop_all, dropped) = wanted(&host.cap_drop, "CapDrop")?;
     let base: Vec<String> = match (add_all, drop_all) {
-        (true, _) => all().collect(),
+        (true, _) => all.to_vec(),
         (false, true) => Vec::new(),
         (false, false) => defaults::CAPABILITIES.map(str::to_owned).to_vec(),
     };
@@ -168,7 +167,8 @@ pub(crate) fn exec_process(
     replace_or_append(&mut env, &exec.env);
     let user = if exec.user.is_empty() { &config.user } else { &exec.user };
     let privileged = HostConfig { privileged: true, ..HostConfig::default() };
-    let bounding = capabilities(if exec.privileged { &privileged } else { host })?;
+    let wanted = if exec.privileged { &privileged } else { host };
+    let bounding = capabilities(wanted, &facts.capabilities)?;
     let cwd = if exec.working_dir.is_empty() { &config.working_dir } else { &exec.working_dir };
     let security = super::security::Options::parse(&host.security_opt)?;
     Ok(Process {
@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn capabilities_follow_dockers_rules() {
-        let count = skiff_model::capability::NAMES.len();
+        let all = skiff_model::capability::NAMES.map(str::to_owned);
+        let count = all.len();
         for (add, drop, len, has, has_not) in [
             (&[][..], &[][..], 14, "CAP_CHOWN", "CAP_SYS_ADMIN"),
             (&["SYS_ADMIN"][..], &["chown"][..], 14, "CAP_SYS_ADMIN", "CAP_CHOWN"),
@@ -209,14 +210,14 @@ mod tests {
                 cap_drop: names(drop),
                 ..HostConfig::default()
             };
-            let found = capabilities(&host).unwrap();
+            let found = capabilities(&host, &all).unwrap();
             assert_eq!(found.len(), len, "{add:?} {drop:?}");
             assert!(found.iter().any(|name| name == has));
             assert!(!found.iter().any(|name| name == has_not));
         }
         let host = HostConfig { cap_add: names(&["NOPE"]), ..HostConfig::default() };
         assert_eq!(
-            capabilities(&host).unwrap_err().to_string(),
+            capabilities(&host, &all).unwrap_err().to_string(),
             "invalid CapAdd: unknown capability: \"CAP_NOPE\""
         );
     }

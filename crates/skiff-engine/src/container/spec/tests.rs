@@ -18,6 +18,7 @@ pub(crate) fn facts() -> Facts {
         thermal_paths: Vec::new(),
         default_ulimits: Vec::new(),
         no_new_privileges: false,
+        capabilities: skiff_model::capability::NAMES.map(str::to_owned).to_vec(),
         init: false,
         apparmor: false,
     }
