@@ -15,8 +15,8 @@ use crate::facts;
 use crate::failure::{Context, of_kind};
 use crate::hooks;
 use crate::join::{self, Host, Request};
-use crate::notify;
 use crate::launch::{ExecLaunch, Launch, LaunchError, LaunchErrorKind};
+use crate::notify;
 use crate::plan::{self, HookPlan, Plan};
 use crate::report::{self, Listener, Reporter, Word};
 
@@ -304,10 +304,7 @@ impl<'a> Starting<'a> {
         if let Some(value) = self.plan.process.oom_score_adj {
             write_proc(&format!("{base}/oom_score_adj"), &value.to_string())?;
         }
-        for limit in &self.plan.process.rlimits {
-            process::set_rlimit(pid, limit.resource, limit.soft, limit.hard)
-                .context(|| format!("set resource limit {}", limit.resource))?;
-        }
+        apply::raise_limits(&self.plan.process, pid)?;
         Ok(())
     }
 }

@@ -148,10 +148,7 @@ impl Joiner<'_> {
             apply::write_file("/proc/self/oom_score_adj", &value.to_string())?;
         }
         if self.host.namespaces & ns::USER != 0 {
-            for limit in &self.plan.rlimits {
-                process::set_rlimit(0, limit.resource, limit.soft, limit.hard)
-                    .context(|| format!("set resource limit {}", limit.resource))?;
-            }
+            apply::raise_limits(self.plan, 0)?;
         }
         Ok(())
     }

@@ -15,6 +15,17 @@ pub fn set_rlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> io::Result<(
         .map(drop)
 }
 
+/// Number of `RLIMIT_NOFILE`.
+pub const RLIMIT_NOFILE: u32 = libc::RLIMIT_NOFILE;
+
+/// Returns the hard limit of a resource of the caller.
+pub fn hard_limit(resource: u32) -> io::Result<u64> {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes `limit`; a null new value changes nothing.
+    check(unsafe { libc::prlimit64(0, resource, std::ptr::null(), &raw mut limit) })?;
+    Ok(limit.rlim_max)
+}
+
 /// Number of a limit named as in `RLIMIT_NOFILE`.
 pub fn rlimit_number(name: &str) -> Option<u32> {
     Some(match name {

@@ -4,12 +4,13 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat};
+use rustix::fs::{FileType, OFlags, fstat};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use skiff_sys::mount::attr;
 use skiff_sys::resolve;
 
 use super::mount::{attach, set_readonly};
+use super::source::open_bind;
 use super::{Setup, file_system};
 use crate::failure::{Context, of_kind};
 use crate::launch::{LaunchError, LaunchErrorKind};
@@ -48,9 +49,19 @@ impl Setup<'_> {
         if FileType::from_raw_mode(stat.st_mode).is_dir() {
             return self.mask_directory(path, &target);
         }
-        let null = self.null()?;
-        let copy = open_tree(null, "", copy_flags()).context(step)?;
-        attach(&copy, &target)
+        match self.null.take() {
+            Some(Null::Attached(null)) => {
+                let copy = open_tree(&null, "", copy_flags()).context(step)?;
+                self.null = Some(Null::Attached(null));
+                attach(&copy, &target)
+            }
+            Some(Null::Detached(null)) => {
+                attach(&null, &target)?;
+                self.null = Some(Null::Attached(null));
+                Ok(())
+            }
+            None => Err(of_kind(LaunchErrorKind::Failed, "no /dev/null to mask with".into())),
+        }
     }
 
     /// Covers a directory with an empty one that holds nothing and never will.
@@ -75,28 +86,30 @@ impl Setup<'_> {
         Ok(())
     }
 
-    /// Returns `/dev/null`, once it is certain that it is (CVE-2025-31133). It is the container's
-    /// own node, so that a mount of it has nothing of the host.
-    fn null(&mut self) -> Result<&OwnedFd, LaunchError> {
-        if self.null.is_none() {
-            let root = self.root.as_fd();
-            let inside = resolve::open_no_links(root, Path::new("/dev/null"), OFlags::PATH)
-                .ok()
-                .filter(is_null);
-            let found = match inside {
-                Some(null) => null,
-                None => open_outside()?,
-            };
-            self.null = Some(found);
-        }
-        self.null.as_ref().ok_or_else(|| of_kind(LaunchErrorKind::Failed, "no /dev/null".into()))
+    /// Finds a `/dev/null` of which it is certain that it is one (CVE-2025-31133), while the
+    /// host's is still in reach. Preferred is the container's own node: a mount of that has
+    /// nothing of the host.
+    pub(super) fn find_null(&mut self) -> Result<(), LaunchError> {
+        let root = self.root.as_fd();
+        let inside = resolve::open_no_links(root, Path::new("/dev/null"), OFlags::PATH);
+        self.null = Some(match inside.ok().filter(is_null) {
+            Some(null) => Null::Attached(null),
+            None => Null::Detached(open_outside()?),
+        });
+        Ok(())
     }
 }
 
+/// A null device to mask files with.
+pub(super) enum Null {
+    /// On a mount of this namespace, of which copies can be made.
+    Attached(OwnedFd),
+    /// A copy that is attached nowhere yet.
+    Detached(OwnedFd),
+}
+
 fn open_outside() -> Result<OwnedFd, LaunchError> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let null =
-        rustix::fs::openat(CWD, "/dev/null", flags, Mode::empty()).context(|| "open /dev/null")?;
+    let null = open_bind(Path::new("/dev/null"), false)?;
     if is_null(&null) {
         return Ok(null);
     }

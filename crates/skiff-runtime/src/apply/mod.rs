@@ -24,7 +24,7 @@ use skiff_model::oci::State;
 use skiff_sys::{keyring, namespace as ns, network, resolve};
 
 pub(crate) use console::{install_stdio, open as open_terminal};
-pub(crate) use process::{ChildGate, Entry, become_program, become_root};
+pub(crate) use process::{ChildGate, Entry, become_program, become_root, raise_limits};
 pub(crate) use source::{Sources, open_sources};
 
 use crate::cgroup::{CgroupPaths, Placement};
@@ -65,8 +65,8 @@ struct Setup<'a> {
     dev: Option<OwnedFd>,
     /// A procfs that nothing in the container can have prepared.
     procfs: Option<OwnedFd>,
-    /// The host's `/dev/null`, verified.
-    null: Option<OwnedFd>,
+    /// A null device, verified.
+    null: Option<mask::Null>,
     /// The first masking directory; others are copies.
     empty: Option<OwnedFd>,
     console: Option<OwnedFd>,
@@ -212,6 +212,9 @@ impl Setup<'_> {
         propagation: Option<Propagation>,
         by_moving: bool,
     ) -> Result<(), LaunchError> {
+        if self.plan.ops.iter().any(|op| matches!(op, Op::MaskedPath(_))) {
+            self.find_null()?;
+        }
         let root = self.root.as_fd();
         if by_moving {
             root::take_place(root)?;

@@ -175,19 +175,22 @@ fn check_procfs(
     source: Option<&OwnedFd>,
     destination: &Path,
 ) -> Result<(), LaunchError> {
-    let below_proc = destination.starts_with("/proc") && destination != Path::new("/proc");
-    let allowed = PROC_FILES.iter().any(|file| destination == Path::new(file));
-    if (below_proc || is_procfs(target)?) && !allowed {
-        let path = destination.display();
-        let text = format!("{path:?} cannot be mounted because it is inside /proc");
-        return Err(of_kind(LaunchErrorKind::InvalidConfig, text.replace("\"\\\"", "\"")));
+    let refused = |why: &str| {
+        let text = format!(
+            "{:?} cannot be mounted because it is {why}",
+            destination.display().to_string()
+        );
+        Err(of_kind(LaunchErrorKind::InvalidConfig, text))
+    };
+    if destination == Path::new("/proc") {
+        return match source {
+            Some(source) if !is_procfs(source)? => refused("not of type proc"),
+            _ => Ok(()),
+        };
     }
-    if destination == Path::new("/proc")
-        && let Some(source) = source
-        && !is_procfs(source)?
-    {
-        let text = "\"/proc\" cannot be mounted because it is not of type proc".to_owned();
-        return Err(of_kind(LaunchErrorKind::InvalidConfig, text));
+    let allowed = PROC_FILES.iter().any(|file| destination == Path::new(file));
+    if (destination.starts_with("/proc") || is_procfs(target)?) && !allowed {
+        return refused("inside /proc");
     }
     Ok(())
 }

@@ -80,10 +80,7 @@ pub(crate) fn become_program(
 ) -> Result<Infallible, LaunchError> {
     let identity = identify(plan, root.as_fd())?;
     give_stdio(entry.console.take(), identity.uid)?;
-    for limit in &plan.rlimits {
-        sys::set_rlimit(0, limit.resource, limit.soft, limit.hard)
-            .context(|| format!("set resource limit {}", limit.resource))?;
-    }
+    raise_limits(plan, 0)?;
     set_scheduling(plan)?;
     write_labels(plan, entry.procfs.take())?;
     if plan.no_new_privileges {
@@ -138,6 +135,11 @@ fn execute(
     if let Err(error) = fds::set_cloexec_from(3 + entry.preserve_fds) {
         return failed("close descriptors", error);
     }
+    for limit in plan.rlimits.iter().filter(|limit| limit.is_final()) {
+        if let Err(error) = sys::set_rlimit(0, limit.resource, limit.soft, limit.hard) {
+            return failed("set the limit of descriptors", error);
+        }
+    }
     let program = || {
         if let Err(error) = signal::reset_all() {
             return failed("reset signals", error);
@@ -178,6 +180,18 @@ fn give_stdio(console: Option<OwnedFd>, uid: u32) -> Result<(), LaunchError> {
         }
         // Streams from elsewhere (a foreign terminal, a read-only file) may refuse.
         let _ = fchown(stream, Some(owner), None);
+    }
+    Ok(())
+}
+
+/// Sets the limits that need rights, of the process `pid`; 0 is the caller.
+pub(crate) fn raise_limits(plan: &ProcessPlan, pid: i32) -> Result<(), LaunchError> {
+    for limit in &plan.rlimits {
+        let step = || format!("set resource limit {}", limit.resource);
+        let current = sys::hard_limit(limit.resource).context(step)?;
+        if let Some((soft, hard)) = limit.early(current) {
+            sys::set_rlimit(pid, limit.resource, soft, hard).context(step)?;
+        }
     }
     Ok(())
 }

@@ -11,8 +11,8 @@ use rustix::mount::{
     mount_change, move_mount, unmount,
 };
 
-use super::source::open_bind;
 use super::file_system;
+use super::source::open_bind;
 use crate::failure::{Context, failed};
 use crate::launch::{LaunchError, Rootfs};
 use crate::plan::{Propagation, RootPlan};
@@ -85,10 +85,7 @@ fn propagation_flags(propagation: Propagation) -> MountPropagationFlags {
 }
 
 /// Makes `root` the root directory and lets go of the old one.
-pub(super) fn pivot(
-    root: BorrowedFd<'_>,
-    host: Propagation,
-) -> Result<(), LaunchError> {
+pub(super) fn pivot(root: BorrowedFd<'_>, host: Propagation) -> Result<(), LaunchError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let old = rustix::fs::open("/", flags, Mode::empty()).context(|| "open /")?;
     rustix::process::fchdir(root).context(|| "chdir to the root file system")?;

@@ -51,9 +51,9 @@ fn overlay() -> io::Result<OwnedFd> {
         return Err(io::Error::from(io::ErrorKind::NotFound));
     };
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    // An overlay without an upper layer wants two lower ones; the second adds nothing that is
-    // looked at.
-    let second = if dir.starts_with("/proc") { Path::new("/sys") } else { Path::new("/proc") };
+    // An overlay without an upper layer wants two lower ones that do not lie in each other; the
+    // second adds nothing that is looked at.
+    let second = if dir.starts_with("/dev") { Path::new("/run") } else { Path::new("/dev") };
     fsconfig_set_string(&fs, "lowerdir+", dir)?;
     fsconfig_set_string(&fs, "lowerdir+", second)?;
     fsconfig_create(&fs)?;

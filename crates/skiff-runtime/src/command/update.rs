@@ -64,7 +64,8 @@ fn read(path: &str) -> Result<Resources> {
 fn from_flags(parsed: &Parsed) -> Result<Resources> {
     // A 0 among these flags says "leave it".
     let set = |value: Option<i64>| value.filter(|value| *value != 0);
-    let unsigned = |name: &str| parsed.number(name).map(|value| value.filter(|value: &u64| *value != 0));
+    let unsigned =
+        |name: &str| parsed.number(name).map(|value| value.filter(|value: &u64| *value != 0));
     let bytes = |name: &str| {
         let parse = |text: &str| match text {
             "-1" => Ok(-1),

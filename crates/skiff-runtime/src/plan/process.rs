@@ -56,6 +56,23 @@ pub enum UserPlan {
     Words(UserRequest),
 }
 
+impl RlimitPlan {
+    /// What has to be set while the right to raise hard limits is still there; `current` is the
+    /// hard limit in force. The number of descriptors is otherwise left for the end, since setting
+    /// up needs some.
+    pub(crate) fn early(&self, current: u64) -> Option<(u64, u64)> {
+        if self.is_final() {
+            return (self.hard > current).then_some((self.hard, self.hard));
+        }
+        Some((self.soft, self.hard))
+    }
+
+    /// Says whether the limit is set right before the program is executed.
+    pub(crate) fn is_final(&self) -> bool {
+        self.resource == sys::RLIMIT_NOFILE
+    }
+}
+
 /// Capability sets as masks, within what the kernel knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CapabilityPlan {
@@ -308,9 +325,7 @@ fn selinux(label: &str, facts: &HostFacts) -> Result<Option<String>, LaunchError
 }
 
 /// Compiles the filter of a specification.
-pub fn compile_seccomp(
-    profile: Option<&Seccomp>,
-) -> Result<Option<SeccompPlan>, LaunchError> {
+pub fn compile_seccomp(profile: Option<&Seccomp>) -> Result<Option<SeccompPlan>, LaunchError> {
     let Some(profile) = profile else { return Ok(None) };
     let filter = seccomp::compile(profile).map_err(|error| invalid(format!("seccomp: {error}")))?;
     if filter.notify && profile.listener_path.is_empty() {
