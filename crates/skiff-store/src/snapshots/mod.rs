@@ -6,7 +6,7 @@
 //!                          recipe       how to make its tar again (layers without a blob)
 //!                          shadowed/    contents the tar has and the tree has not
 //! snapshots/.new-<name>/                being unpacked
-//! empty/                                a layer of nothing (overlay wants two)
+//! empty/0/, empty/1/                    layers of nothing (overlay wants two)
 //! ```
 //!
 //! A layer is unpacked aside, synced, and renamed to its chain id: whoever finds that name finds a
@@ -58,7 +58,7 @@ pub struct Layer {
 /// The unpacked layers.
 pub struct Snapshots {
     dir: PathBuf,
-    empty: PathBuf,
+    empty: [PathBuf; 2],
     names: Names,
     /// Layers whose `layer.json` was read.
     known: Mutex<HashMap<Digest, Arc<Layer>>>,
@@ -83,9 +83,10 @@ pub fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
 impl Snapshots {
     /// Opens `<data-root>/snapshots` and moves what is not a whole layer to the trash.
     pub(crate) fn open(root: &Path, names: Names, trash: &Trash) -> Result<Self> {
-        let (dir, empty) = (root.join("snapshots"), root.join("empty"));
+        let dir = root.join("snapshots");
         ensure_dir(&dir)?;
-        ensure_dir(&empty)?;
+        let empty = [root.join("empty/0"), root.join("empty/1")];
+        empty.iter().try_for_each(|path| ensure_dir(path))?;
         let entries =
             std::fs::read_dir(&dir).map_err(|error| StoreError::io("read", &dir, error))?;
         for entry in entries.flatten() {

@@ -29,10 +29,11 @@ impl Snapshots {
         upper: Option<(&Path, &Path)>,
     ) -> Result<OwnedFd> {
         let mut lowers: Vec<&Path> = lowers.iter().map(PathBuf::as_path).collect();
-        // Overlay without an upper directory wants two lower ones.
-        while lowers.is_empty() || (upper.is_none() && lowers.len() < 2) {
-            lowers.push(&self.empty);
-        }
+        // Overlay without an upper directory wants two lower ones, and not the same twice.
+        let wanted = if upper.is_none() { 2 } else { 1 };
+        lowers.extend(
+            self.empty.iter().take(wanted - wanted.min(lowers.len())).map(PathBuf::as_path),
+        );
         detached(&lowers, upper)
             .or_else(|error| match error {
                 Errno::NOSYS | Errno::INVAL => self.attached_then_cloned(&lowers, upper),

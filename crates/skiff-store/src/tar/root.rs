@@ -79,7 +79,11 @@ impl Root {
         }
         match self.walk(path, true)? {
             (dir, None) => Ok(dir),
-            (_, Some(_)) => Err(Errno::NOTDIR.into()),
+            // Absent, or no directory: the kernel knows which.
+            (dir, Some(name)) => {
+                let fd = openat(&dir.fd, OsStr::from_bytes(&name), DIRECTORY, Mode::empty())?;
+                Ok(Dir { fd, real: join(&dir.real, &name) })
+            }
         }
     }
 

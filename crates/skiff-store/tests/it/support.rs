@@ -8,10 +8,10 @@ use skiff_store::tar::writer::Writer;
 use skiff_store::tar::{Entry, Kind};
 
 /// A directory that is gone when the test ends.
-pub struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let unique = NEXT.fetch_add(1, Ordering::Relaxed);
         let path =
@@ -20,11 +20,11 @@ impl Scratch {
         Self(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
-    pub fn join(&self, name: &str) -> PathBuf {
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -36,22 +36,22 @@ impl Drop for Scratch {
 }
 
 /// A store that is emptied of its background work before its directory goes.
-pub struct TestStore {
-    pub store: Store,
-    pub scratch: Scratch,
+pub(crate) struct TestStore {
+    pub(crate) store: Store,
+    pub(crate) scratch: Scratch,
 }
 
 impl TestStore {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let scratch = Scratch::new();
         Self { store: Store::open(&scratch.join("root")).unwrap(), scratch }
     }
 
-    pub fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.scratch.join("root")
     }
 
-    pub fn load(
+    pub(crate) fn load(
         &self,
         bytes: &[u8],
     ) -> skiff_store::Result<Vec<skiff_store::archive::LoadedImage>> {
@@ -65,16 +65,16 @@ impl Drop for TestStore {
     }
 }
 
-pub fn file(path: &str, mode: u32) -> Entry {
+pub(crate) fn file(path: &str, mode: u32) -> Entry {
     Entry { path: path.into(), mode, ..Entry::default() }
 }
 
-pub fn special(path: &str, kind: Kind) -> Entry {
+pub(crate) fn special(path: &str, kind: Kind) -> Entry {
     Entry { path: path.into(), mode: 0o644, kind, ..Entry::default() }
 }
 
 /// A tar of entries with contents.
-pub fn tar(entries: &[(Entry, &[u8])]) -> Vec<u8> {
+pub(crate) fn tar(entries: &[(Entry, &[u8])]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new());
     for (entry, contents) in entries {
         match entry.kind {
@@ -86,7 +86,7 @@ pub fn tar(entries: &[(Entry, &[u8])]) -> Vec<u8> {
 }
 
 /// Every file below a directory, with what makes it what it is.
-pub fn snapshot(dir: &Path) -> Vec<String> {
+pub(crate) fn snapshot(dir: &Path) -> Vec<String> {
     let listing = std::process::Command::new("bash")
         .arg("-c")
         .arg(
@@ -97,5 +97,26 @@ pub fn snapshot(dir: &Path) -> Vec<String> {
         .arg(dir)
         .output()
         .unwrap();
-    String::from_utf8(listing.stdout).unwrap().lines().map(str::to_owned).collect()
+    String::from_utf8_lossy(&listing.stdout).lines().map(str::to_owned).collect()
+}
+
+/// Runs a program; its output if it succeeds.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Vec<u8> {
+    let output = std::process::Command::new(program).args(arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}
+
+/// Names of everything in a store that is not final: should be none after any operation.
+pub(crate) fn leftovers(root: &Path) -> Vec<String> {
+    let names = |dir: PathBuf| {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
+    };
+    let unfinished = names(root.join("snapshots")).filter(|name| name.starts_with('.'));
+    unfinished.chain(names(root.join("content/ingest"))).chain(names(root.join("trash"))).collect()
 }

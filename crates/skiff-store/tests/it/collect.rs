@@ -1,0 +1,148 @@
+//! Names, removal and collection, also while others load.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use skiff_model::image::{History, ImageConfig};
+use skiff_model::reference::Reference;
+use skiff_store::archive::SaveImage;
+use skiff_store::{Pins, Store, StoreError, Untagged};
+
+use crate::support::{TestStore, file, tar};
+
+fn name(text: &str) -> Reference {
+    Reference::parse_normalized(text).unwrap().with_default_tag()
+}
+
+fn import(store: &Store, contents: &[u8], names: &[Reference]) -> skiff_model::digest::Digest {
+    let layer = tar(&[(file("f", 0o600), contents)]);
+    store.import(&mut &layer[..], ImageConfig::default(), History::default(), names).unwrap()
+}
+
+#[test]
+fn names_resolve_in_dockers_order_and_prefixes_must_be_unique() {
+    let test = TestStore::new();
+    let images = test.store.images();
+    let ids: Vec<_> = (0..40_u8).map(|n| import(&test.store, &[n], &[])).collect();
+    images.tag(&ids[0], &name("app")).unwrap();
+    images.tag(&ids[0], &name("app:two")).unwrap();
+    assert_eq!(images.resolve("app").unwrap().image.id, ids[0]);
+    assert_eq!(images.resolve("docker.io/library/app:two").unwrap().image.id, ids[0]);
+    assert_eq!(images.resolve(&ids[1].to_string()).unwrap().image.id, ids[1]);
+    assert_eq!(images.resolve(&ids[1].short()).unwrap().image.id, ids[1]);
+    assert_eq!(images.resolve("nope").unwrap_err().to_string(), "No such image: nope:latest");
+    // With forty images some share their first digit.
+    let first = |id: &skiff_model::digest::Digest| id.hex()[..1].to_owned();
+    let shared = ids.iter().find(|id| ids.iter().filter(|o| first(o) == first(id)).count() > 1);
+    let error = images.resolve(&first(shared.unwrap())).unwrap_err();
+    assert!(matches!(error, StoreError::Ambiguous(_)), "{error}");
+    assert_eq!(images.untag(&name("app")).unwrap(), Untagged::Named(ids[0]));
+    assert_eq!(images.untag(&name("app:two")).unwrap(), Untagged::Nameless(ids[0]));
+    assert!(images.untag(&name("app")).is_err());
+    // Everything is there again after a restart.
+    let again = Store::open(&test.root()).unwrap();
+    assert_eq!(again.images().list().len(), 40);
+    again.wait_for_trash();
+}
+
+#[test]
+fn a_removed_image_goes_unless_something_holds_it() {
+    let test = TestStore::new();
+    let store = &test.store;
+    let a = import(store, b"a", &[name("a")]);
+    let chain = store.images().get(&a).unwrap().image.chain_ids()[0];
+    let b = store
+        .reconfigure(
+            &a,
+            ImageConfig { author: "b".into(), ..ImageConfig::default() },
+            History::default(),
+            &[name("b")],
+        )
+        .unwrap();
+    assert_eq!(store.usage().unwrap().images[0].shared_size, 1);
+    assert_eq!(store.images().remove(&a).unwrap(), [name("a")]);
+    let gone = store.collect(&Pins::default()).unwrap();
+    assert_eq!((gone.blobs, gone.layers), (vec![a], vec![]));
+    store.images().remove(&b).unwrap();
+    let pins = Pins { images: vec![b], layers: vec![chain] };
+    assert_eq!(store.collect(&pins).unwrap(), skiff_store::Collected::default());
+    let lease = store.lease();
+    lease.layer(&chain);
+    assert_eq!(store.collect(&Pins::default()).unwrap().layers, []);
+    drop(lease);
+    assert_eq!(store.collect(&Pins::default()).unwrap().layers, [chain]);
+    assert!(!store.snapshots().exists(&chain));
+}
+
+#[test]
+fn what_an_interrupted_process_left_is_swept() {
+    let test = TestStore::new();
+    let id = import(&test.store, b"a", &[]);
+    let root = test.root();
+    std::fs::write(root.join("content/ingest/half"), "half").unwrap();
+    std::fs::create_dir_all(root.join("snapshots/.new-x/fs/d")).unwrap();
+    std::fs::create_dir_all(root.join("snapshots").join("ab".repeat(32)).join("fs")).unwrap();
+    std::fs::create_dir_all(root.join("trash/old/d")).unwrap();
+    let again = Store::open(&root).unwrap();
+    again.wait_for_trash();
+    assert_eq!(crate::support::leftovers(&root), [""; 0]);
+    assert_eq!(std::fs::read_dir(root.join("snapshots")).unwrap().count(), 1);
+    assert!(again.verify().unwrap().is_empty() && again.images().get(&id).is_some());
+}
+
+#[test]
+fn deleting_and_loading_at_once_never_loses_a_referenced_blob() {
+    let source = TestStore::new();
+    let base = import(&source.store, &[9; 3000], &[]);
+    let names: Vec<Reference> = (0..3).map(|n| name(&format!("image{n}"))).collect();
+    let archives: Vec<Vec<u8>> = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| {
+            // All share the base layer, each has a config of its own.
+            let author = format!("author {index}");
+            let config = ImageConfig { author, ..ImageConfig::default() };
+            let names = [name.clone()];
+            let id = source.store.reconfigure(&base, config, History::default(), &names).unwrap();
+            let mut archive = Vec::new();
+            let save = SaveImage { id, names: names.to_vec() };
+            source.store.save(&[save], &mut archive).unwrap();
+            archive
+        })
+        .collect();
+    let test = TestStore::new();
+    let store = &test.store;
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let loaders: Vec<_> = archives
+            .iter()
+            .map(|archive| {
+                scope.spawn(|| {
+                    for _ in 0..40 {
+                        let loaded = store.load(&mut &archive[..], None, &|_| {}).unwrap();
+                        let id = loaded[0].id;
+                        // Named and therefore whole, whatever the others do.
+                        let config = store.config(&id).unwrap();
+                        let paths = store.snapshots().chain(&config.rootfs.diff_ids).unwrap();
+                        assert_eq!(std::fs::read(paths[0].join("f")).unwrap(), [9; 3000]);
+                        assert!(store.content().exists(&id));
+                        store.images().remove(&id).unwrap();
+                    }
+                })
+            })
+            .collect();
+        let collector = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                store.collect(&Pins::default()).unwrap();
+            }
+        });
+        let results: Vec<_> = loaders.into_iter().map(|loader| loader.join()).collect();
+        stop.store(true, Ordering::Relaxed);
+        collector.join().unwrap();
+        results.into_iter().for_each(|result| result.unwrap());
+    });
+    store.collect(&Pins::default()).unwrap();
+    store.wait_for_trash();
+    assert!(store.content().list().unwrap().is_empty());
+    assert!(store.snapshots().list().unwrap().is_empty());
+    assert_eq!(crate::support::leftovers(&test.root()), [""; 0]);
+}
