@@ -409,6 +409,89 @@ fn v2_limits_reach_the_kernel_through_delegated_controllers() {
     assert!(group.0.stats().unwrap().hugetlb.iter().any(|size| size.page_size == "2MB"));
 }
 
+/// The rest of v2 needs a host that has its controllers there, as in a virtual machine.
+fn unified_host() -> Option<Cgroup2> {
+    real_cgroup2().filter(|_| !v1_host())
+}
+
+impl Temporary {
+    fn read_v2(&self, name: &str) -> String {
+        let dir = self.0.paths().unified.as_ref().unwrap();
+        file::read(dir, name).unwrap().trim().to_owned()
+    }
+}
+
+#[test]
+fn v2_limits_are_set_and_changed_on_a_unified_host() {
+    let Some(tree) = unified_host() else { return };
+    let memory = |limit: i64, swap: i64| {
+        Some(Memory { limit: Some(limit), swap: Some(swap), ..Memory::default() })
+    };
+    let group = create_v2(
+        &tree.layout,
+        Resources {
+            memory: memory(64 << 20, 128 << 20),
+            cpu: Some(Cpu {
+                shares: Some(512),
+                quota: Some(20_000),
+                period: Some(50_000),
+                cpus: "0".into(),
+                mems: "0".into(),
+                ..Cpu::default()
+            }),
+            pids: Some(Pids { limit: 100 }),
+            ..Resources::default()
+        },
+    );
+    assert_eq!(group.read_v2("memory.max"), (64 << 20).to_string());
+    assert_eq!(group.read_v2("memory.swap.max"), (64 << 20).to_string());
+    assert_eq!(group.read_v2("cpu.max"), "20000 50000");
+    assert_eq!(group.read_v2("cpu.weight"), "59");
+    assert_eq!(group.read_v2("cpuset.cpus"), "0");
+    assert_eq!(group.read_v2("pids.max"), "100");
+    for mib in [8, 256, 16] {
+        let memory = memory(mib << 20, mib << 20);
+        group.0.update(&Resources { memory, ..Resources::default() }).unwrap();
+        assert_eq!(group.read_v2("memory.max"), (mib << 20).to_string());
+        assert_eq!(group.read_v2("memory.swap.max"), "0");
+    }
+    let memory = memory(-1, 0);
+    let pids = Some(Pids { limit: -1 });
+    let cpu = Some(Cpu { quota: Some(-1), ..Cpu::default() });
+    group.0.update(&Resources { memory, pids, cpu, ..Resources::default() }).unwrap();
+    let stats = group.0.stats().unwrap();
+    assert_eq!((stats.memory.limit, stats.pids.limit), (u64::MAX, u64::MAX));
+    assert_eq!(group.read_v2("memory.swap.max"), "max");
+    assert_eq!(group.read_v2("cpu.max"), "max 100000");
+}
+
+#[test]
+fn v2_running_out_of_memory_is_counted_and_reported() {
+    let Some(tree) = unified_host() else { return };
+    let memory = Memory { limit: Some(8 << 20), swap: Some(8 << 20), ..Memory::default() };
+    let resources = Resources { memory: Some(memory), ..Resources::default() };
+    let group = create_v2(&tree.layout, resources);
+    let events = group.0.oom_events().unwrap();
+    let poll = |seconds| {
+        let timeout = Timespec::try_from(Duration::from_secs(seconds)).unwrap();
+        let mut fds = [PollFd::from_borrowed_fd(events.as_fd(), events.interest())];
+        rustix::event::poll(&mut fds, Some(&timeout)).unwrap()
+    };
+    assert_eq!(poll(0), 0);
+    let mut hog = Command::new("sh")
+        .args(["-c", "read go; exec dd if=/dev/zero of=/dev/null bs=64M count=1 2>/dev/null"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    group.0.add(Pid::from_raw(i32::try_from(hog.id()).unwrap()).unwrap()).unwrap();
+    std::io::Write::write_all(&mut hog.stdin.take().unwrap(), b"go\n").unwrap();
+    assert!(!hog.wait().unwrap().success());
+    assert_eq!(poll(5), 1);
+    events.drain();
+    assert_eq!(group.0.oom_kill_count(), 1);
+    assert_eq!(group.0.stats().unwrap().memory.oom_kill, 1);
+}
+
 /// A directory of plain files that looks like cgroup2.
 struct FakeTree {
     root: PathBuf,
