@@ -362,7 +362,7 @@ fn set_capabilities(sets: &CapabilityPlan) -> Result<(), LaunchError> {
         permitted: set(sets.permitted),
         inheritable: set(sets.inheritable),
     };
-    rustix::thread::set_capabilities(None, wanted).context(|| "apply capabilities")?;
+    rustix::thread::set_capabilities(None, wanted).context(|| "unable to apply caps")?;
     let step = || "set ambient capabilities";
     match rustix::thread::clear_ambient_capability_set() {
         Ok(()) => {}

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use skiff_model::oci::Device;
+use skiff_model::oci::{Device, DeviceCgroup, Resources};
 
 use super::{Op, invalid};
 use crate::facts::HostFacts;
@@ -36,6 +36,36 @@ const LINKS: [(&str, &str); 4] = [
     ("/dev/stdout", "/proc/self/fd/1"),
     ("/dev/stderr", "/proc/self/fd/2"),
 ];
+
+/// What a container may always use, after the rules of its specification: its nodes in `/dev`, any
+/// terminal of its devpts, and `mknod`, which opens nothing.
+const ALWAYS_ALLOWED: [(&str, Option<i64>, Option<i64>, &str); 10] = [
+    ("c", None, None, "m"),
+    ("b", None, None, "m"),
+    ("c", Some(1), Some(3), "rwm"),
+    ("c", Some(1), Some(5), "rwm"),
+    ("c", Some(1), Some(7), "rwm"),
+    ("c", Some(1), Some(8), "rwm"),
+    ("c", Some(1), Some(9), "rwm"),
+    ("c", Some(5), Some(0), "rwm"),
+    ("c", Some(5), Some(2), "rwm"),
+    ("c", Some(136), None, "rwm"),
+];
+
+/// Adds to the rules of a specification what they must not forbid. No rules at all stay none.
+pub(super) fn allow_defaults(resources: &mut Resources) {
+    if resources.devices.is_empty() {
+        return;
+    }
+    let rule = |(kind, major, minor, access): (&str, Option<i64>, Option<i64>, &str)| DeviceCgroup {
+        allow: true,
+        kind: kind.to_owned(),
+        major,
+        minor,
+        access: access.to_owned(),
+    };
+    resources.devices.extend(ALWAYS_ALLOWED.map(rule));
+}
 
 pub(super) fn push_ops(
     devices: &[Device],

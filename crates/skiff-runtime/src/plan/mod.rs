@@ -132,13 +132,15 @@ pub fn plan(launch: &Launch, facts: &HostFacts) -> Result<Plan, LaunchError> {
         SeccompSource::Spec => compile_seccomp(linux.seccomp.as_ref())?,
     };
     let hooks = spec.hooks.clone().unwrap_or_default();
+    let mut resources = linux.resources.clone().unwrap_or_default();
+    device::allow_defaults(&mut resources);
     let label = (facts.selinux && !linux.mount_label.is_empty()).then(|| linux.mount_label.clone());
     Ok(Plan {
         cgroup: CgroupConfig {
             path: linux.cgroups_path.clone(),
             id: launch.id.clone(),
             driver: launch.cgroup_driver,
-            resources: linux.resources.clone().unwrap_or_default(),
+            resources,
         },
         root: root_plan(launch, &linux.rootfs_propagation, label.clone())?,
         ops: ops(launch, &namespaces, label.as_deref(), facts)?,

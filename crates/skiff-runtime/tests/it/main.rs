@@ -3,6 +3,8 @@
 //! What starts a container must be single-threaded, which libtest is not: the tests talk to two
 //! programs of `examples/`, `driver` (the library) and `runtime` (the command line).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod bundle;
 mod command;
 mod exec;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use skiff_model::oci::{Device, IdMapping};
+use skiff_model::oci::{Device, DeviceCgroup, IdMapping, Resources};
 
 use crate::bundle::{Bundle, mount};
 
@@ -133,4 +133,23 @@ fn propagation_follows_the_options() {
     bundle.linux().rootfs_propagation = "rshared".into();
     let output = bundle.sh("head -1 /proc/self/mountinfo | grep -c shared:").ok();
     assert_eq!(output, "1\n");
+}
+
+#[test]
+fn forbidden_devices_leave_the_usual_ones_usable() {
+    let mut bundle = Bundle::new();
+    bundle.terminal = true;
+    let deny_all = DeviceCgroup { access: "rwm".into(), ..DeviceCgroup::default() };
+    let resources = Resources { devices: vec![deny_all], ..Resources::default() };
+    bundle.linux().resources = Some(resources);
+    bundle.linux().devices = vec![Device {
+        kind: "b".into(),
+        path: "/dev/other".into(),
+        major: 7,
+        minor: 0,
+        ..Device::default()
+    }];
+    let script = "echo > /dev/null; head -c 1 /dev/urandom | wc -c; head -c 1 /dev/other; true";
+    let output = bundle.sh(script).ok();
+    assert_eq!(output, "1\r\nhead: /dev/other: Operation not permitted\r\n");
 }
