@@ -3,7 +3,6 @@
 //! One `write(2)` for each value, since the kernel takes a setting by the call. Paths are the
 //! host's; nothing in a container can influence what is at them.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -157,27 +156,48 @@ fn child_dirs(dir: &Path) -> Result<Vec<std::ffi::OsString>> {
     Ok(names)
 }
 
-/// Makes a directory, with its parents if need be; tells which directories are new, the outermost
-/// first, and calls `on_new` for each before going on.
+/// Makes a directory, with its parents if need be; `on_new_parent` is called for each of those, the
+/// outermost first. Tells whether the directory is new, and so has the kernel's defaults: one that
+/// is left of an earlier container is made anew if it is empty.
 pub(super) fn make_dir(
     dir: &Path,
     on_new_parent: &mut dyn FnMut(&Path) -> Result<()>,
-) -> Result<()> {
-    match rustix::fs::mkdir(dir, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(Errno::NOENT) => {
-            let parent =
-                dir.parent().filter(|p| *p != Path::new("/") && p.as_os_str() != OsStr::new(""));
-            let Some(parent) = parent else {
-                return Err(CgroupError::Create { path: dir.into(), source: Errno::NOENT.into() });
-            };
-            make_dir(parent, on_new_parent)?;
-            on_new_parent(parent)?;
-            match rustix::fs::mkdir(dir, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => Ok(()),
-                Err(error) => Err(CgroupError::Create { path: dir.into(), source: error.into() }),
+) -> Result<bool> {
+    let failed = |error: Errno| CgroupError::Create { path: dir.into(), source: error.into() };
+    let mode = Mode::from_raw_mode(0o755);
+    match rustix::fs::mkdir(dir, mode) {
+        Ok(()) => return Ok(true),
+        Err(Errno::EXIST) => {
+            if rustix::fs::rmdir(dir).is_err() {
+                return Ok(false);
             }
         }
+        Err(Errno::NOENT) => {
+            let parent = dir.parent().filter(|parent| parent.components().count() > 1);
+            let parent = parent.ok_or_else(|| failed(Errno::NOENT))?;
+            make_parent(parent, on_new_parent)?;
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    match rustix::fs::mkdir(dir, mode) {
+        Ok(()) => Ok(true),
+        // Somebody else was faster.
+        Err(Errno::EXIST) => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Makes a parent. It may be another container's too, which starts at the same time.
+fn make_parent(dir: &Path, on_new: &mut dyn FnMut(&Path) -> Result<()>) -> Result<()> {
+    if dir.exists() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent() {
+        make_parent(parent, on_new)?;
+    }
+    match rustix::fs::mkdir(dir, Mode::from_raw_mode(0o755)) {
+        Ok(()) => on_new(dir),
+        Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(CgroupError::Create { path: dir.into(), source: error.into() }),
     }
 }

@@ -19,6 +19,13 @@ pub(super) enum Stage {
     Running,
 }
 
+impl Stage {
+    /// The stage of a group whose directories are all new, or not.
+    pub(super) fn of_new(is_new: bool) -> Stage {
+        if is_new { Stage::Fresh } else { Stage::Running }
+    }
+}
+
 /// What to do when the kernel has no such file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IfMissing {

@@ -286,6 +286,21 @@ fn what_was_made_goes_when_a_limit_is_refused() {
 }
 
 #[test]
+fn limits_of_an_earlier_container_are_not_inherited() {
+    if !v1_host() {
+        return;
+    }
+    let pids = Some(Pids { limit: 7 });
+    let first = Temporary::create(Resources { pids, ..Resources::default() });
+    let path = first.0.paths().v1_dir(Controller::Pids).unwrap();
+    let root = &host_layout().unwrap().hierarchy(Controller::Pids).unwrap().mount_point;
+    let path = format!("/{}", path.strip_prefix(root).unwrap().display());
+    let config = CgroupConfig { path, ..CgroupConfig::default() };
+    let second = Temporary(Cgroup::create(&config).unwrap());
+    assert_eq!(second.read(Controller::Pids, "pids.max"), "max");
+}
+
+#[test]
 fn a_limit_without_its_controller_is_an_error() {
     let layout = host_layout().unwrap();
     if !v1_host() || layout.hierarchy(Controller::Hugetlb).is_some() {

@@ -14,9 +14,10 @@ type V1Setting = Setting<Controller>;
 
 /// Makes the directory in each hierarchy and writes the limits.
 pub(super) fn create(layout: &Layout, paths: &CgroupPaths, resources: &Resources) -> Result<()> {
+    let mut is_new = true;
     for dir in &paths.v1 {
         let cpuset = dir.controllers.contains(&Controller::Cpuset);
-        file::make_dir(&dir.dir, &mut |parent| {
+        is_new &= file::make_dir(&dir.dir, &mut |parent| {
             if cpuset { prepare_cpuset_parent(parent) } else { Ok(()) }
         })?;
         if cpuset {
@@ -24,7 +25,7 @@ pub(super) fn create(layout: &Layout, paths: &CgroupPaths, resources: &Resources
             inherit_cpuset(&dir.dir, root.unwrap_or(&dir.dir))?;
         }
     }
-    apply(paths, resources, Stage::Fresh)
+    apply(paths, resources, Stage::of_new(is_new))
 }
 
 /// Writes the limits.

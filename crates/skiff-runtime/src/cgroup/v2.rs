@@ -19,11 +19,11 @@ const CONTROLLERS: [&str; 7] = ["cpu", "cpuset", "io", "memory", "pids", "hugetl
 
 /// Makes the directory, with the controllers delegated down to it, and writes the limits.
 pub(super) fn create(layout: &Layout, dir: &Path, resources: &Resources) -> Result<()> {
-    file::make_dir(dir, &mut |_| Ok(()))?;
+    let is_new = file::make_dir(dir, &mut |_| Ok(()))?;
     if let Some(root) = &layout.unified {
         enable_controllers(root, dir)?;
     }
-    apply(dir, resources, Stage::Fresh)
+    apply(dir, resources, Stage::of_new(is_new))
 }
 
 /// Writes the limits. The directory is the only place where files can be, so a missing controller
