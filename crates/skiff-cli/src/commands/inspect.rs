@@ -121,7 +121,10 @@ pub(crate) fn inspect_each(
             for body in &found {
                 match apply(template, body) {
                     Ok(line) => text.push_str(&(line + "\n")),
-                    Err(error) => errors.push(error),
+                    Err(error) => {
+                        text.push('\n');
+                        errors.push(error);
+                    }
                 }
             }
             text

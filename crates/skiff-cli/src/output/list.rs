@@ -57,15 +57,16 @@ impl Listing {
                 None => (false, format),
             },
         };
-        let template = parse(&unescape(source))?;
+        let template = Template::parse(&unescape(source))
+            .map_err(|error| Failure::new(format!("failed to parse template: {error}")))?;
         let mut lines = Vec::with_capacity(rows.len() + 1);
         if is_table {
             let head = Value::Object(Rc::new(Head(self.heads)));
-            lines.push(template.execute_header(&head).map_err(parsing_error)?);
+            lines.push(template.execute_header(&head).map_err(executing_error)?);
         }
         for row in rows {
             let row = Value::Object(row);
-            lines.push(template.execute(&row, MissingKey::NoValue).map_err(parsing_error)?);
+            lines.push(template.execute(&row, MissingKey::NoValue).map_err(executing_error)?);
         }
         if !is_table {
             return Ok(lines.into_iter().map(|line| line + "\n").collect());
@@ -79,17 +80,16 @@ impl Listing {
 /// Formats one value (`version`, `info`) by a template or `json`.
 pub(crate) fn print_one(format: &str, value: &Value) -> Result<(), Failure> {
     let source = if format == "json" { "{{json .}}" } else { format };
-    let text = parse(&unescape(source))?.execute(value, MissingKey::Error).map_err(Failure::new)?;
+    let text = Template::parse(&unescape(source))
+        .map_err(|error| Failure::with_code(64, format!("template parsing error: {error}")))?
+        .execute(value, MissingKey::Error)
+        .map_err(Failure::new)?;
     print_text(&(text + "\n"))?;
     Ok(())
 }
 
-fn parse(source: &str) -> Result<Template, Failure> {
-    Template::parse(source).map_err(parsing_error)
-}
-
-fn parsing_error(error: String) -> Failure {
-    Failure::new(format!("template parsing error: {error}"))
+fn executing_error(error: String) -> Failure {
+    Failure::new(format!("failed to execute template: {error}"))
 }
 
 /// Shells make it hard to write a tab, so `\t` and `\n` are taken for what they mean.

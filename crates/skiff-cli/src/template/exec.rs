@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::parse::{Call, Node, Operand, OperandKind, Pipe};
-use super::value::kind_name;
+use super::value::{absent, kind_name};
 use super::{MissingKey, Template, Value, functions};
 
 /// How deep templates may call each other.
@@ -278,15 +278,22 @@ impl Run<'_> {
             OperandKind::Pipe(pipe) => self.pipe(pipe, dot)?,
         };
         for (index, name) in operand.fields.iter().enumerate() {
-            let arguments = if index + 1 == operand.fields.len() { arguments } else { &[] };
+            let last = index + 1 == operand.fields.len();
+            let arguments = if last { arguments } else { &[] };
             value = self
-                .field(&value, name, arguments)
+                .field(&value, name, arguments, last)
                 .map_err(|message| self.error(operand.at, &operand.span, &message))?;
         }
         Ok(value)
     }
 
-    fn field(&self, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, String> {
+    fn field(
+        &self,
+        value: &Value,
+        name: &str,
+        arguments: &[Value],
+        last: bool,
+    ) -> Result<Value, String> {
         if let Value::Object(object) = value {
             return Rc::clone(object).field(name, arguments).ok_or_else(|| {
                 format!("can't evaluate field {name} in type {}", object.type_name())
@@ -296,12 +303,13 @@ impl Run<'_> {
             return Err(format!("{name} is not a method but has arguments"));
         }
         match value {
-            Value::Struct(_) | Value::Map(_) => match value.get(name) {
+            Value::Map(_) => Ok(value.get(name).cloned().unwrap_or(Value::NoValue)),
+            Value::Struct(_) => match value.get_field(name) {
                 Some(found) => Ok(found.clone()),
-                None if self.missing == MissingKey::Error && matches!(value, Value::Struct(_)) => {
-                    Err(format!("map has no entry for key {name:?}"))
-                }
-                None => Ok(Value::NoValue),
+                None if self.missing == MissingKey::NoValue => Ok(Value::NoValue),
+                None => absent(name)
+                    .filter(|_| last)
+                    .ok_or_else(|| format!("map has no entry for key {name:?}")),
             },
             Value::Nil | Value::NoValue => {
                 Err(format!("nil pointer evaluating interface {{}}.{name}"))

@@ -72,7 +72,9 @@ pub(super) fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
 fn docker_function(name: &str, arguments: &[Value]) -> Result<Value, String> {
     if name == "json" {
         let text = serde_json::to_string(&arguments[0]).map_err(|error| error.to_string())?;
-        return Ok(Value::Text(text));
+        // Go escapes what rows marshal themselves, and leaves other values as they are.
+        let is_row = matches!(arguments[0], Value::Object(_));
+        return Ok(Value::Text(if is_row { escape_json(&text) } else { text }));
     }
     if name == "join" {
         let (Value::List(items), Value::Text(separator)) = (&arguments[0], &arguments[1]) else {
@@ -104,6 +106,11 @@ fn docker_function(name: &str, arguments: &[Value]) -> Result<Value, String> {
             Value::Text(format!("{}{text}{}", spaces(&arguments[1])?, spaces(&arguments[2])?))
         }
     })
+}
+
+/// Keeps JSON harmless inside of HTML; these letters occur in strings only.
+fn escape_json(text: &str) -> String {
+    text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
 fn number(value: &Value) -> Result<usize, String> {

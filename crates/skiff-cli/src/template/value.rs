@@ -67,6 +67,14 @@ impl Value {
         }
     }
 
+    /// Looks a field up as Go does: by its JSON name or its Go name, which differ in case (`Id`).
+    pub(super) fn get_field(&self, name: &str) -> Option<&Value> {
+        let Self::Struct(entries) = self else { return None };
+        self.get(name).or_else(|| {
+            entries.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        })
+    }
+
     /// A text entry, empty when there is none.
     pub(crate) fn str(&self, key: &str) -> &str {
         match self.get(key) {
@@ -220,6 +228,31 @@ const MAPS: [&str; 27] = [
     "KernelMemoryTCP",
     "Attachments",
 ];
+
+/// The zero value of a field that the daemon leaves out when it is zero.
+pub(super) fn absent(name: &str) -> Option<Value> {
+    const NIL: [&str; 9] = [
+        "Health", "Healthcheck", "SizeRw", "SizeRootFs", "StopTimeout", "Init", "BindOptions",
+        "VolumeOptions", "TmpfsOptions",
+    ];
+    const EMPTY: [&str; 12] = [
+        "StopSignal", "MacAddress", "Runtime", "Comment", "Author", "DockerVersion", "Parent",
+        "Variant", "OsVersion", "CreatedAt", "CgroupVersion", "ProductLicense",
+    ];
+    const NO_ENTRIES: [&str; 5] = ["ExposedPorts", "Sysctls", "StorageOpt", "Tmpfs", "Annotations"];
+    const NO_ITEMS: [&str; 4] = ["OnBuild", "Shell", "DefaultAddressPools", "DiscoveredDevices"];
+    if NIL.contains(&name) {
+        Some(Value::Nil)
+    } else if EMPTY.contains(&name) {
+        Some(Value::Text(String::new()))
+    } else if NO_ENTRIES.contains(&name) {
+        Some(Value::Map(Vec::new()))
+    } else if NO_ITEMS.contains(&name) {
+        Some(Value::List(Vec::new()))
+    } else {
+        None
+    }
+}
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -29,16 +29,11 @@ pub(crate) static COMMAND: Command = Command {
 };
 
 fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
-    let outcome = runopts::build(flags)
-        .map_err(Failure::new)
-        .and_then(|request| create(context, flags, &request));
-    match outcome {
-        Ok(id) => {
-            println!("{id}");
-            Ok(())
-        }
-        Err(failure) => Err(with_help(context, failure, 125)),
-    }
+    let request =
+        runopts::build(flags).map_err(|error| with_help(context, Failure::new(error), 125))?;
+    let id = create(context, flags, &request)?;
+    println!("{id}");
+    Ok(())
 }
 
 /// Adds the program's name and where to find help, as Docker does for `run` and `create`.

@@ -66,7 +66,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let format = flags.text("format").to_owned();
     let last = if flags.on("latest") { 1 } else { flags.integer("last") };
     // A template that shows sizes needs them measured.
-    let sized = flags.on("size") || format.contains(".Size");
+    let sized = flags.on("size") || format.contains(".Size") || format.contains("json .}");
     let path = Query::new("/containers/json")
         .add_switch("all", flags.on("all"))
         .add_given("limit", &if last > 0 { last.to_string() } else { String::new() })

@@ -34,17 +34,16 @@ pub(crate) static COMMAND: Command = Command {
     run,
 };
 
-const LISTING: Listing = Listing {
-    table: "{{.ID}}\\t{{.CreatedSince}}\\t{{.CreatedBy}}\\t{{.Size}}\\t{{.Comment}}",
-    heads: &[
-        ("ID", "IMAGE"),
-        ("CreatedSince", "CREATED"),
-        ("CreatedAt", "CREATED AT"),
-        ("CreatedBy", "CREATED BY"),
-        ("Size", "SIZE"),
-        ("Comment", "COMMENT"),
-    ],
-};
+const TABLE: &str = "{{.ID}}\\t{{.CreatedSince}}\\t{{.CreatedBy}}\\t{{.Size}}\\t{{.Comment}}";
+const TABLE_EXACT: &str = "{{.ID}}\\t{{.CreatedAt}}\\t{{.CreatedBy}}\\t{{.Size}}\\t{{.Comment}}";
+const HEADS: &[(&str, &str)] = &[
+    ("ID", "IMAGE"),
+    ("CreatedSince", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("CreatedBy", "CREATED BY"),
+    ("Size", "SIZE"),
+    ("Comment", "COMMENT"),
+];
 
 fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let platform = match flags.text("platform") {
@@ -63,7 +62,9 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         print_text(&text)?;
         return Ok(());
     }
-    LISTING.print(format, rows.into_iter().map(|row| Rc::new(row) as Rc<dyn Object>).collect())
+    let table = if human { TABLE } else { TABLE_EXACT };
+    Listing { table, heads: HEADS }
+        .print(format, rows.into_iter().map(|row| Rc::new(row) as Rc<dyn Object>).collect())
 }
 
 struct Row {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use skiff_api::{ImageSummary, List};
 use skiff_model::reference::Reference;
-use skiff_model::size::human_size_with_precision;
+use skiff_model::size::{human_size, human_size_with_precision};
 
 use crate::client::Query;
 use crate::command::{Arity, Command};
@@ -167,7 +167,8 @@ impl Object for Row {
             "CreatedSince" if image.created <= 0 => "N/A".to_owned(),
             "CreatedSince" => created_ago(image.created),
             "CreatedAt" => local_time(image.created),
-            "Size" | "VirtualSize" => size(image.size),
+            "Size" => size(image.size),
+            "VirtualSize" => human_size(image.size as f64),
             "Containers" => unless_unknown(image.containers, image.containers.to_string()),
             "SharedSize" => unless_unknown(image.shared_size, size(image.shared_size)),
             "UniqueSize" => unless_unknown(image.shared_size, size(image.size - image.shared_size)),
