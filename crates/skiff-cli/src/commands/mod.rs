@@ -22,6 +22,7 @@ use crate::command::Command;
 pub(crate) static TABLE: &[&Command] = &[
     &container::attach::COMMAND,
     &container::commit::COMMAND,
+    &container::copy::COMMAND,
     &container::create::COMMAND,
     &container::diff::COMMAND,
     &container::exec::COMMAND,

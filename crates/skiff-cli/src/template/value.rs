@@ -232,12 +232,29 @@ const MAPS: [&str; 27] = [
 /// The zero value of a field that the daemon leaves out when it is zero.
 pub(super) fn absent(name: &str) -> Option<Value> {
     const NIL: [&str; 9] = [
-        "Health", "Healthcheck", "SizeRw", "SizeRootFs", "StopTimeout", "Init", "BindOptions",
-        "VolumeOptions", "TmpfsOptions",
+        "Health",
+        "Healthcheck",
+        "SizeRw",
+        "SizeRootFs",
+        "StopTimeout",
+        "Init",
+        "BindOptions",
+        "VolumeOptions",
+        "TmpfsOptions",
     ];
     const EMPTY: [&str; 12] = [
-        "StopSignal", "MacAddress", "Runtime", "Comment", "Author", "DockerVersion", "Parent",
-        "Variant", "OsVersion", "CreatedAt", "CgroupVersion", "ProductLicense",
+        "StopSignal",
+        "MacAddress",
+        "Runtime",
+        "Comment",
+        "Author",
+        "DockerVersion",
+        "Parent",
+        "Variant",
+        "OsVersion",
+        "CreatedAt",
+        "CgroupVersion",
+        "ProductLicense",
     ];
     const NO_ENTRIES: [&str; 5] = ["ExposedPorts", "Sysctls", "StorageOpt", "Tmpfs", "Annotations"];
     const NO_ITEMS: [&str; 4] = ["OnBuild", "Shell", "DefaultAddressPools", "DiscoveredDevices"];

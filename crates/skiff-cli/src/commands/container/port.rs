@@ -38,7 +38,9 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
                 lines.extend(bindings.iter().map(|b| address(&b.host_ip, &b.host_port)));
             }
             _ => {
-                return Err(Failure::new(format!("no public port '{key}' published for {name}")));
+                return Err(Failure::new(format!(
+                    "Error: No public port '{wanted}' published for {name}"
+                )));
             }
         }
     } else {

@@ -47,19 +47,15 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     }
     let request = runopts::build(flags)
         .map_err(Failure::new)
-        .and_then(|request| prepare(flags, request))
-        .map_err(|failure| with_help(context, failure, 125))?;
+        .map_err(|failure| with_help(context, failure, 125))
+        .and_then(|request| prepare(flags, request))?;
     let id =
         create(context, flags, &request).map_err(|failure| with_help(context, failure, 125))?;
     if flags.on("detach") {
         let started = context.client()?.post(path(&id, "/start")).and_then(Response::finish);
-        return match started {
-            Ok(()) => {
-                println!("{id}");
-                Ok(())
-            }
-            Err(error) => Err(start_failure(context, error)),
-        };
+        // The container exists, whether it runs or not.
+        println!("{id}");
+        return started.map_err(|error| start_failure(context, error));
     }
     attached(context, flags, &request, &id)
 }

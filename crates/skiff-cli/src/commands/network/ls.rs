@@ -81,9 +81,7 @@ impl Object for Row {
             "Name" => network.name.clone(),
             "Driver" => network.driver.clone(),
             "Scope" => network.scope.clone(),
-            "CreatedAt" => {
-                parse_time(&network.created).map_or_else(String::new, |t| local_time(t.as_second()))
-            }
+            "CreatedAt" => exact_time(&network.created),
             "IPv4" => network.enable_ipv4.to_string(),
             "IPv6" => network.enable_ipv6.to_string(),
             "Internal" => network.internal.to_string(),
@@ -102,5 +100,20 @@ impl Object for Row {
 
     fn type_name(&self) -> &'static str {
         "*network.networkContext"
+    }
+}
+
+/// The time of creation to the nanosecond, as far as it is known.
+fn exact_time(text: &str) -> String {
+    let Some(time) = parse_time(text) else { return String::new() };
+    let whole = local_time(time.as_second());
+    let fraction = format!("{:09}", time.subsec_nanosecond());
+    match fraction.trim_end_matches('0') {
+        "" => whole,
+        digits => whole.replacen(" +", &format!(".{digits} +"), 1).replacen(
+            " -",
+            &format!(".{digits} -"),
+            1,
+        ),
     }
 }
