@@ -187,7 +187,7 @@ fn give_stdio(console: Option<OwnedFd>, uid: u32) -> Result<(), LaunchError> {
 /// Sets the limits that need rights, of the process `pid`; 0 is the caller.
 pub(crate) fn raise_limits(plan: &ProcessPlan, pid: i32) -> Result<(), LaunchError> {
     for limit in &plan.rlimits {
-        let step = || format!("set resource limit {}", limit.resource);
+        let step = || format!("error setting rlimit type {}", limit.resource);
         let current = sys::hard_limit(limit.resource).context(step)?;
         if let Some((soft, hard)) = limit.early(current) {
             sys::set_rlimit(pid, limit.resource, soft, hard).context(step)?;

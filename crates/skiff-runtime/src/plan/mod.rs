@@ -10,6 +10,8 @@ mod mount;
 mod namespace;
 mod process;
 mod sysctl;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
