@@ -86,6 +86,10 @@ impl Store {
             let below = self.snapshots().ancestors(&top).unwrap_or_else(|_| vec![top]);
             roots.layers.extend(below);
         }
+        for chain_id in &roots.layers {
+            let layer = self.snapshots().layer(chain_id);
+            roots.blobs.extend(layer.ok().and_then(|layer| layer.blob));
+        }
         let doomed = doomed(&roots, blobs, layers);
         let mut collected = Collected::default();
         for digest in doomed.blobs {

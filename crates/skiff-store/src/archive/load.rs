@@ -196,6 +196,10 @@ impl Loading<'_> {
         if store.snapshots().exists(&place.chain_id) {
             return Ok(store.snapshots().layer(&place.chain_id)?.size);
         }
+        let blob = match member {
+            Member::Blob { digest, .. } | Member::Known(digest) => Some(*digest),
+            Member::Tar(..) | Member::KnownLayer { .. } => None,
+        };
         let taken = match member {
             Member::Tar(unpacked, _) => unpacked.take(),
             Member::Blob { layer, .. } => layer.take().transpose()?,
@@ -209,6 +213,7 @@ impl Loading<'_> {
         if actual != diff_id {
             return Err(StoreError::WrongDiffId { index: place.index, expected: diff_id, actual });
         }
+        unpacked.layer.blob = blob;
         unpacked.set_parent(place.parent)?;
         let size = unpacked.layer.size;
         self.placed.insert(place.chain_id, self.waiting.len());
@@ -227,7 +232,7 @@ impl Loading<'_> {
                 unpack_stream(store, BufReader::new(store.content().open_blob(digest)?), false)
             }
             Member::KnownLayer { chain_id, .. } => {
-                store.unpack_tar_of(|out| store.snapshots().write_tar(chain_id, out))
+                store.unpack_tar_of(|out| store.write_tar(chain_id, out))
             }
             Member::Tar(..) => {
                 let same = self.waiting.iter().find(|waiting| waiting.diff_id() == diff_id);
@@ -249,7 +254,13 @@ impl Loading<'_> {
             let documents = planned.documents.iter().chain([descriptor]);
             let names = documents.map(|document| Members::blob_path(&document.digest));
             paths.extend(names.filter_map(|name| members.locate(&name)));
-            paths.extend(planned.layers.iter().cloned());
+        }
+        for path in &planned.layers {
+            let Some(Member::Blob { digest, .. }) = members.get(path) else { continue };
+            let source = self.waiting.iter().any(|layer| layer.layer.blob == Some(*digest));
+            if source || planned.manifest.is_some() {
+                paths.push(path.clone());
+            }
         }
         let distinct: HashSet<Vec<u8>> = paths.into_iter().collect();
         for path in distinct {

@@ -15,8 +15,9 @@ use skiff_model::reference::Reference;
 
 use super::members::Members;
 use crate::Store;
+use crate::compression::{decoder, detect, peek};
 use crate::error::{Result, StoreError};
-use crate::hash::digest_of;
+use crate::hash::{HashWriter, digest_of};
 use crate::images::Image;
 use crate::tar::writer::Writer;
 use crate::tar::{Entry, Kind};
@@ -83,7 +84,23 @@ impl Store {
         }
         let index = image.diff_ids.iter().position(|diff_id| diff_id == digest);
         let index = index.ok_or(StoreError::NoBlob(*digest))?;
-        self.snapshots().write_tar(&image.chain_ids()[index], out)
+        self.write_tar(&image.chain_ids()[index], out)
+    }
+
+    /// Writes a layer's uncompressed tar, from its blob or its files, checked against its diff id.
+    pub fn write_tar(&self, chain_id: &Digest, out: &mut dyn Write) -> Result<()> {
+        let layer = self.snapshots().layer(chain_id)?;
+        let Some(blob) = layer.blob else { return self.snapshots().write_tar(chain_id, out) };
+        let source = BufReader::with_capacity(256 << 10, self.content().open_blob(&blob)?);
+        let (head, source) = peek(source, 8).map_err(StoreError::Stream)?;
+        let mut inflated = decoder(detect(&head)?, source).map_err(StoreError::Stream)?;
+        let mut hashed = HashWriter::new(out);
+        io::copy(&mut inflated, &mut hashed).map_err(StoreError::Output)?;
+        let (_, actual, _) = hashed.finish();
+        match actual == layer.diff_id {
+            true => Ok(()),
+            false => Err(StoreError::WrongDigest { expected: layer.diff_id, actual }),
+        }
     }
 }
 

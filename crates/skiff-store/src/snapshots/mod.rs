@@ -51,6 +51,9 @@ pub struct Layer {
     pub tar_size: u64,
     /// Whether the tar can be made again from the files.
     pub recipe: bool,
+    /// The compressed blob it came from, which lives as long as the layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<Digest>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadowed: Vec<Shadowed>,
 }
@@ -210,8 +213,9 @@ impl Snapshots {
         removed
     }
 
-    /// Writes a layer's tar, made again from its files, and checks it against the diff id.
-    pub fn write_tar(&self, chain_id: &Digest, out: &mut dyn Write) -> Result<()> {
+    /// Writes a layer's tar, made again from its files, and checks it against the diff id. Only
+    /// for layers with a recipe; `Store::write_tar` knows the others too.
+    pub(crate) fn write_tar(&self, chain_id: &Digest, out: &mut dyn Write) -> Result<()> {
         write_tar(&self.path(chain_id), &*self.layer(chain_id)?, out)
     }
 }

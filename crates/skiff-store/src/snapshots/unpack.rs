@@ -22,7 +22,12 @@ struct Aside(PathBuf);
 impl Drop for Aside {
     fn drop(&mut self) {
         if !self.0.as_os_str().is_empty() {
-            let _ = std::fs::remove_dir_all(&self.0);
+            // Cannot be told; what stays is swept at the next open.
+            if let (Some(parent), Some(name)) = (self.0.parent(), self.0.file_name())
+                && let Ok(parent) = File::open(parent)
+            {
+                let _ = crate::remove::tree_at(&parent, name);
+            }
         }
     }
 }
@@ -85,6 +90,7 @@ impl Preparing {
             size: applied.size,
             tar_size,
             recipe,
+            blob: None,
             shadowed: applied.shadowed,
         };
         Ok(Unpacked { aside: self.0, layer })

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{FileType, Stat};
 
+use super::PATH_MAX;
 use super::apply::{OPAQUE, is_whiteout};
 use super::root::{Root, join};
 use super::walk::{file_type, look_if_there, names, open_dir};
@@ -44,8 +45,11 @@ impl Walk<'_> {
     }
 
     /// Looks at everything in one upper directory. `merged` says whether the lower directory of
-    /// that name shows through. Recursion is bounded by the kernel's limit on paths.
+    /// that name shows through. The bound on paths bounds the recursion.
     fn directory(&mut self, upper: impl AsFd, path: &[u8], merged: bool) -> io::Result<()> {
+        if path.len() > PATH_MAX {
+            return Err(rustix::io::Errno::NAMETOOLONG.into());
+        }
         for name in names(&upper)? {
             let Some(stat) = look_if_there(&upper, &name)? else { continue };
             let path = join(path, &name);

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::apply::is_whiteout;
 use super::walk::{file_type, look, names, open_dir, xattrs};
 use super::writer::Writer;
-use super::{Entry, Kind, Segment, TarError, Time, lossy};
+use super::{Entry, Kind, PATH_MAX, Segment, TarError, Time, lossy};
 
 /// What to write of a tree.
 #[derive(Debug, Clone, Copy, Default)]
@@ -289,6 +289,10 @@ impl<W: Write> Walker<'_, W> {
 
 impl Level {
     fn open(fd: OwnedFd, path: Vec<u8>) -> Result<Self, TarError> {
+        if path.len() > PATH_MAX {
+            let (what, limit) = ("path", PATH_MAX as u64);
+            return Err(TarError::TooLarge { name: lossy(&path), what, limit });
+        }
         let names = names(&fd).map_err(|error| TarError::entry("read", &path, error))?;
         Ok(Self { fd, path, names: names.into_iter() })
     }

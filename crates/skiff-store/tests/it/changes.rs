@@ -59,8 +59,8 @@ fn a_detached_view_merges_and_is_in_no_mount_table() {
     std::fs::write(paths[1].join("hidden"), "").unwrap();
     std::fs::write(paths[1].join("seen"), "").unwrap();
     whiteout(&paths[0].join("hidden"));
-    let mounts =
-        || std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains("skiff-store-test");
+    let own = scratch.path().to_str().unwrap();
+    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(own);
     let sees = |view: &std::os::fd::OwnedFd, name: &str| {
         statat(view, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     };
