@@ -7,6 +7,7 @@
 mod changes;
 mod copy;
 mod export;
+mod init_layer;
 mod mode;
 mod root;
 mod size;
@@ -124,9 +125,19 @@ fn chain(record: &Record) -> Result<Vec<skiff_model::digest::Digest>> {
 }
 
 /// Directories of a container's image, the topmost first.
-pub(crate) fn layers(core: &Core, record: &Record) -> Result<Vec<PathBuf>> {
+pub(crate) fn image_layers(core: &Core, record: &Record) -> Result<Vec<PathBuf>> {
     let chain = chain(record)?;
     Ok(chain.iter().rev().map(|id| snapshots(core).fs_path(id)).collect())
+}
+
+/// Directories below a container's writable layer, the topmost first: the image's, and the places
+/// for mounts.
+pub(crate) fn layers(core: &Core, record: &Record) -> Result<Vec<PathBuf>> {
+    let mut layers = image_layers(core, record)?;
+    if let Some(places) = init_layer::over(core, &layers)? {
+        layers.insert(0, places);
+    }
+    Ok(layers)
 }
 
 /// Bytes of a container's image.

@@ -33,7 +33,7 @@ pub(super) fn container(core: &Core, record: &Record) -> Result<()> {
             continue;
         }
         if image.is_none() {
-            let layers = archive::layers(core, record)?;
+            let layers = archive::image_layers(core, record)?;
             image = Some(Root::from_fd(core.store.snapshots().mount_detached(&layers, None)?));
         }
         let image = image.as_ref().expect("it was just opened");
