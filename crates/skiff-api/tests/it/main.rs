@@ -1,3 +1,4 @@
 //! Tests of the wire types as other crates see them.
 
+mod openapi;
 mod shapes;
