@@ -20,6 +20,12 @@ use skiff_shim::protocol::{
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The executable keepers are started from; the speed example has it elsewhere.
+const KEEPER: &str = match option_env!("CARGO_BIN_EXE_skiff-keeper-test") {
+    Some(path) => path,
+    None => "target/release/skiff-keeper-test",
+};
+
 /// An exec root with a keeper.
 pub struct Engine {
     pub root: PathBuf,
@@ -40,7 +46,7 @@ impl Engine {
 
     pub fn config(&self) -> KeeperConfig<'_> {
         KeeperConfig {
-            executable: Path::new(env!("CARGO_BIN_EXE_skiff-keeper-test")),
+            executable: Path::new(KEEPER),
             exec_root: &self.root,
             data_root: &self.root,
         }
