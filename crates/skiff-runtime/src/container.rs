@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
 use rustix::fs::OFlags;
-use skiff_model::oci::{ConsoleSize, State};
+use skiff_model::oci::{ConsoleSize, Resources, State};
 use skiff_sys::clone::{self, CLONE_PARENT, CloneRequest};
 use skiff_sys::{namespace as ns, process};
 
 use crate::apply::{self, Child, ChildGate, Entry, Sources};
-use crate::cgroup::{self, Cgroup, Placement};
+use crate::cgroup::{self, Cgroup, CgroupConfig, CgroupPaths, Placement};
 use crate::facts;
 use crate::failure::{Context, of_kind};
 use crate::hooks;
@@ -94,7 +94,7 @@ pub fn launch_with(
     let mut plan = plan::plan(launch, facts::host())?;
     plan.apply_options(options);
     take_terminal(&mut plan.process, &stdio);
-    let cgroup = Cgroup::create(&plan.cgroup).map_err(cgroup_error)?;
+    let cgroup = make_cgroup(&plan.cgroup)?;
     let started = Starting::new(launch, &plan, &cgroup).run(stdio, gate);
     match started {
         Ok(started) => Ok(Container {
@@ -115,12 +115,37 @@ pub fn launch_with(
     }
 }
 
+/// Makes the control group. An unprivileged user may have no right to one; without limits to keep
+/// the container then stays in the caller's.
+fn make_cgroup(config: &CgroupConfig) -> Result<Cgroup, LaunchError> {
+    match Cgroup::create(config) {
+        Err(_)
+            if !rustix::process::geteuid().is_root()
+                && config.resources == Resources::default() =>
+        {
+            Ok(Cgroup::open(CgroupPaths::default()))
+        }
+        other => other.map_err(cgroup_error),
+    }
+}
+
+/// Opens what a process needs to get into the group, on this kernel.
+pub(crate) fn placement(cgroup: &Cgroup) -> Result<Placement, LaunchError> {
+    let placement = cgroup.placement();
+    let placement = if facts::host().clone_into_cgroup {
+        placement
+    } else {
+        placement.and_then(Placement::without_clone_into)
+    };
+    placement.map_err(cgroup_error)
+}
+
 /// Kinds of namespaces that the container does not share with the caller.
 fn own_kinds(plan: &Plan) -> u64 {
     plan.namespaces.join.iter().fold(plan.namespaces.create, |kinds, join| kinds | join.kind)
 }
 
-pub(crate) fn cgroup_error(error: cgroup::CgroupError) -> LaunchError {
+fn cgroup_error(error: cgroup::CgroupError) -> LaunchError {
     of_kind(LaunchErrorKind::Failed, error.to_string())
 }
 
@@ -161,7 +186,7 @@ impl<'a> Starting<'a> {
     }
 
     fn run(self, stdio: Stdio<'_>, gate: Gate) -> Result<Started, LaunchError> {
-        let placement = self.cgroup.placement().map_err(cgroup_error)?;
+        let placement = placement(self.cgroup)?;
         let sources = apply::open_sources(self.plan)?;
         let (listener, reporter) = report::channel().context(|| "make a socket pair")?;
         let mut waits = matches!(gate, Gate::Wait);

@@ -16,9 +16,8 @@ pub struct HostFacts {
     pub selinux: bool,
     /// `/proc/kcore` exists (`/dev/core` points to it).
     pub kcore: bool,
-    /// The runtime itself runs in a user namespace or without root's rights, where device nodes
-    /// cannot be made.
-    pub unprivileged: bool,
+    /// A child can be born inside a cgroup2 group (Linux 5.7).
+    pub clone_into_cgroup: bool,
 }
 
 /// Returns the facts of this machine.
@@ -35,12 +34,14 @@ fn read() -> HostFacts {
         apparmor: text("/sys/module/apparmor/parameters/enabled").starts_with('Y'),
         selinux: Path::new("/sys/fs/selinux/enforce").exists(),
         kcore: Path::new("/proc/kcore").exists(),
-        unprivileged: !rustix::process::geteuid().is_root() || !maps_everything(),
+        clone_into_cgroup: kernel() >= (5, 7),
     }
 }
 
-/// The first user namespace maps all ids to themselves.
-fn maps_everything() -> bool {
-    let Ok(map) = std::fs::read_to_string("/proc/self/uid_map") else { return true };
-    map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+/// Major and minor number of the running kernel.
+fn kernel() -> (u32, u32) {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }

@@ -10,7 +10,7 @@ use skiff_sys::{keyring, namespace as ns, process};
 use crate::apply::{self, Entry, ProcessPlan};
 use crate::cgroup::{Cgroup, Placement};
 use crate::container::{
-    Joined, PidNamespace, Stdio, cgroup_error, died, end, not_dumpable, take_terminal,
+    Joined, PidNamespace, Stdio, died, end, not_dumpable, placement, take_terminal,
 };
 use crate::facts;
 use crate::failure::{Context, failed};
@@ -51,7 +51,7 @@ pub fn exec(
     }
     let preserve_fds = request.preserve_fds;
     take_terminal(&mut plan, &stdio);
-    let placement = cgroup.placement().map_err(cgroup_error)?;
+    let placement = placement(cgroup)?;
     let (listener, reporter) = report::channel().context(|| "make a socket pair")?;
     not_dumpable()?;
     let pid_namespace = if host.namespaces & ns::PID == 0 {

@@ -82,6 +82,9 @@ pub(crate) fn run(child: Child<'_>) -> LaunchError {
 
 fn set_up(child: Child<'_>) -> Result<std::convert::Infallible, LaunchError> {
     let Child { plan, reporter, stdio, placement, cgroup, sources, state, mut entry } = child;
+    // Should who sets us up die now, nobody would ever know of the container.
+    let kill = Some(rustix::process::Signal::KILL);
+    rustix::process::set_parent_process_death_signal(kill).context(|| "ask for a signal")?;
     enter_namespaces(plan, placement, reporter)?;
     rustix::process::setsid().context(|| "setsid")?;
     console::install_stdio(stdio)?;

@@ -15,7 +15,7 @@ fn facts() -> HostFacts {
         apparmor: false,
         selinux: false,
         kcore: true,
-        unprivileged: false,
+        clone_into_cgroup: true,
     }
 }
 

@@ -72,7 +72,7 @@ impl Bundle {
         let dir = std::env::temp_dir().join(&id);
         make_rootfs(&dir.join("rootfs"));
         let mut spec = spec();
-        spec.linux.as_mut().unwrap().cgroups_path = format!("/skiff-it/{id}");
+        spec.linux.as_mut().unwrap().cgroups_path = format!("/{id}");
         let launch = Launch {
             id,
             bundle: dir.clone(),
@@ -191,7 +191,7 @@ impl Drop for Bundle {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(dir), "a mount was left behind");
         for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap() {
-            let group = hierarchy.unwrap().path().join("skiff-it").join(id);
+            let group = hierarchy.unwrap().path().join(id);
             assert!(!group.exists(), "{} was left behind", group.display());
         }
         fs::remove_dir_all(&self.dir).unwrap();

@@ -209,7 +209,7 @@ fn a_spec_is_written_once_and_runs() {
     let process = spec.process.as_mut().unwrap();
     process.terminal = false;
     process.args = vec!["hostname".into()];
-    spec.linux.as_mut().unwrap().cgroups_path = format!("/skiff-it/{id}");
+    spec.linux.as_mut().unwrap().cgroups_path = format!("/{id}");
     fs::write(&config, serde_json::to_vec(&spec).unwrap()).unwrap();
     assert_eq!(ok(bundle.runtime(&["run", &id])), "skiff\n");
 }

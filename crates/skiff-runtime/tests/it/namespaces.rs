@@ -124,7 +124,7 @@ fn a_user_namespace_maps_ids_and_still_has_devices() {
     let data = bundle.dir.join("secret");
     fs::create_dir(&data).unwrap();
     fs::write(data.join("file"), "bound").unwrap();
-    let secret = fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    let secret = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     bundle.mount("/file", "bind", data.join("file").to_str().unwrap(), &["bind", "ro"]);
     fs::set_permissions(&data, secret).unwrap();
     bundle.process().oom_score_adj = Some(5);
