@@ -3,10 +3,15 @@
 
 use serde_json::json;
 use skiff_api::version::ApiVersion;
-use skiff_api::{ContainerInspect, EventMessage, ImageInspect, ImageSummary, Network};
+use skiff_api::{
+    Config, ContainerInspect, DiskUsage, EventMessage, ImageConfig, ImageInspect, ImageSummary,
+    Network,
+};
 
 /// The version that dropped the network fields of the default bridge, among others.
 const WITHOUT_LEGACY: ApiVersion = ApiVersion::v1(52);
+/// The version since which an image's config has only what images have.
+const WITH_IMAGE_CONFIG: ApiVersion = ApiVersion::v1(50);
 /// The version that dropped `VirtualSize`.
 const WITHOUT_VIRTUAL_SIZE: ApiVersion = ApiVersion::v1(44);
 
@@ -40,8 +45,9 @@ pub(super) fn images(images: &mut [ImageSummary], version: ApiVersion) {
     }
 }
 
-/// Before 1.52 an image's empty texts were sent, too.
-pub(super) fn image(inspect: &mut ImageInspect, version: ApiVersion) {
+/// Before 1.52 an image's empty texts were sent, too; before 1.50 its config was a container's, and
+/// before 1.45 there was a second one, of the container that it was committed from.
+pub(super) fn image(mut inspect: ImageInspect, version: ApiVersion) -> serde_json::Value {
     if version < WITHOUT_VIRTUAL_SIZE {
         inspect.virtual_size = inspect.size;
     }
@@ -55,6 +61,37 @@ pub(super) fn image(inspect: &mut ImageInspect, version: ApiVersion) {
             field.get_or_insert_default();
         }
     }
+    let mut value = json!(inspect);
+    if version < WITH_IMAGE_CONFIG
+        && let Some(config) = inspect.config
+    {
+        value["Config"] = json!(container_config(config));
+    }
+    if version < ApiVersion::v1(45) {
+        value["Container"] = json!("");
+        value["ContainerConfig"] = json!(Config::default());
+    }
+    value
+}
+
+/// An image's config in the shape of a container's.
+fn container_config(config: ImageConfig) -> Config {
+    Config {
+        user: config.user,
+        exposed_ports: config.exposed_ports,
+        env: config.env,
+        cmd: config.cmd,
+        healthcheck: config.healthcheck,
+        args_escaped: config.args_escaped,
+        volumes: config.volumes,
+        working_dir: config.working_dir,
+        entrypoint: config.entrypoint,
+        on_build: config.on_build,
+        labels: config.labels,
+        stop_signal: config.stop_signal,
+        shell: config.shell,
+        ..Config::default()
+    }
 }
 
 /// Before 1.52 an event repeated itself in three more fields.
@@ -66,6 +103,13 @@ pub(super) fn event(event: &EventMessage, version: ApiVersion) -> EventMessage {
         event.from.clear();
     }
     event
+}
+
+/// Before 1.52 the disk usage was lists; before 1.44 its images had their sizes twice.
+pub(super) fn disk_usage(usage: &mut DiskUsage, version: ApiVersion) {
+    if let Some(list) = &mut usage.images {
+        images(list, version);
+    }
 }
 
 /// Before 1.52 lists of networks had an empty map of containers.
@@ -93,5 +137,18 @@ mod tests {
         assert_eq!(inspect.network_settings.ip_address.as_deref(), Some("172.17.0.2"));
         let text = serde_json::to_string(&inspect.network_settings).unwrap();
         assert!(text.contains(r#""SecondaryIPAddresses":null"#), "{text}");
+    }
+
+    #[test]
+    fn an_image_has_the_config_of_its_version() {
+        let inspect = ImageInspect { config: Some(ImageConfig::default()), ..Default::default() };
+        let newest = image(inspect.clone(), ApiVersion::MAX);
+        assert_eq!(newest["Config"], json!({}));
+        assert!(newest.get("Parent").is_none());
+        let old = image(inspect, ApiVersion::v1(41));
+        assert_eq!(old["Config"]["Env"], json!(null));
+        assert_eq!(old["Config"]["Tty"], json!(false));
+        assert_eq!(old["ContainerConfig"]["Tty"], json!(false));
+        assert_eq!(old["Parent"], json!(""));
     }
 }

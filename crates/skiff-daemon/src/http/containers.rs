@@ -238,7 +238,7 @@ fn not_websocket(call: &Call) -> Failure {
         Some(protocol) if protocol.eq_ignore_ascii_case(b"websocket") => {
             Failure::not_implemented("this version attaches by hijacked streams only")
         }
-        _ => Failure::bad_request("not websocket protocol"),
+        _ => Failure { plain: true, ..Failure::bad_request("not websocket protocol") },
     }
 }
 

@@ -5,7 +5,7 @@ use skiff_engine::system::{DiskUsageOptions, DiskUsageTypes};
 
 use super::answer::{Answer, json};
 use super::failure::Failure;
-use super::{Call, blocking};
+use super::{Call, blocking, compat};
 
 pub(super) async fn answer(call: Call) -> Result<Answer, Failure> {
     let options = DiskUsageOptions {
@@ -13,6 +13,8 @@ pub(super) async fn answer(call: Call) -> Result<Answer, Failure> {
         verbose: call.query.flag("verbose"),
         legacy: call.version < ApiVersion::v1(52),
     };
-    let system = call.engine.system();
-    Ok(json(&blocking(move || system.disk_usage(&options)).await?))
+    let (system, version) = (call.engine.system(), call.version);
+    let mut usage = blocking(move || system.disk_usage(&options)).await?;
+    compat::disk_usage(&mut usage, version);
+    Ok(json(&usage))
 }

@@ -135,3 +135,6 @@ where
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     Ok(answer)
 }
+
+#[cfg(test)]
+mod tests;

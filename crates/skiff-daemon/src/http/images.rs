@@ -2,6 +2,7 @@
 //! last segment and everything before it the name.
 
 use hyper::{Method, StatusCode};
+use skiff_api::version::ApiVersion;
 use skiff_api::{Config, ErrorDetail, ExecCreateResponse, ProgressMessage};
 use skiff_engine::image::{CommitRequest, ImportRequest, ListOptions, RemoveOptions};
 use tokio::sync::mpsc;
@@ -61,9 +62,11 @@ async fn list(call: Call) -> Result<Answer, Failure> {
 async fn inspect(call: Call, name: String) -> Result<Answer, Failure> {
     let platform = platform(&call);
     let (images, version) = (call.engine.images(), call.version);
-    let mut inspect = blocking(move || images.inspect(&name, platform.as_deref())).await?;
-    compat::image(&mut inspect, version);
-    Ok(json(&inspect))
+    let inspect = blocking(move || images.inspect(&name, platform.as_deref())).await?;
+    if version == ApiVersion::MAX {
+        return Ok(json(&inspect));
+    }
+    Ok(json(&compat::image(inspect, version)))
 }
 
 async fn history(call: Call, name: String) -> Result<Answer, Failure> {

@@ -4,7 +4,10 @@
 use hyper::{Method, StatusCode};
 use skiff_api::filters::Filters;
 use skiff_api::network::ConfigReference;
-use skiff_api::{Ipam, List, Map, Network};
+use skiff_api::{
+    ContainerSummary, EndpointResource, Ipam, List, Map, Network, NetworksPruneReport,
+};
+use skiff_engine::container::ListOptions;
 
 use super::answer::{Answer, json};
 use super::failure::Failure;
@@ -18,7 +21,7 @@ const PREDEFINED: [(&str, &str); 3] = [("bridge", "bridge"), ("host", "host"), (
 pub(super) fn route(call: Call, method: &Method, segments: &[&str]) -> Result<Answer, Failure> {
     match (method.as_str(), segments) {
         ("GET", []) => list(&call),
-        ("GET", [name]) => inspect(name),
+        ("GET", [name]) => inspect(&call, name),
         ("DELETE", [name]) => match find(name) {
             Some(network) => Err(Failure::new(
                 StatusCode::FORBIDDEN,
@@ -26,7 +29,9 @@ pub(super) fn route(call: Call, method: &Method, segments: &[&str]) -> Result<An
             )),
             None => Err(not_found(name)),
         },
-        ("POST", ["create" | "prune"] | [_, "connect" | "disconnect"]) => {
+        // There are none that could be unused.
+        ("POST", ["prune"]) => Ok(json(&NetworksPruneReport::default())),
+        ("POST", ["create"] | [_, "connect" | "disconnect"]) => {
             Err(Failure::not_implemented(NOT_YET))
         }
         _ => Err(Failure::page_not_found()),
@@ -55,10 +60,33 @@ fn passes(network: &Network, filters: &Filters) -> bool {
         && !filters.has("dangling", "true")
 }
 
-fn inspect(name: &str) -> Result<Answer, Failure> {
+fn inspect(call: &Call, name: &str) -> Result<Answer, Failure> {
     let mut network = find(name).ok_or_else(|| not_found(name))?;
-    network.containers = Some(Map::empty());
+    let running = call.engine.containers().list(&ListOptions::default())?;
+    let members = running.into_iter().filter_map(|container| member(container, &network.name));
+    network.containers = Some(members.collect());
     Ok(json(&network))
+}
+
+/// A container as a network's inspect shows it, if it is in the network.
+fn member(container: ContainerSummary, network: &str) -> Option<(String, EndpointResource)> {
+    let mut networks = container.network_settings?.networks;
+    let endpoint = networks.remove(network)?;
+    let name = container.names.first().map(|name| name.trim_start_matches('/').to_owned());
+    let address = |address: &str, prefix: i64| match address {
+        "" => String::new(),
+        address => format!("{address}/{prefix}"),
+    };
+    Some((
+        container.id,
+        EndpointResource {
+            name: name.unwrap_or_default(),
+            endpoint_id: endpoint.endpoint_id,
+            mac_address: endpoint.mac_address,
+            ipv4_address: address(&endpoint.ip_address, endpoint.ip_prefix_len),
+            ipv6_address: address(&endpoint.global_ipv6_address, endpoint.global_ipv6_prefix_len),
+        },
+    ))
 }
 
 fn not_found(name: &str) -> Failure {

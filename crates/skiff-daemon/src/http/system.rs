@@ -30,6 +30,10 @@ pub(super) async fn route(
         ("POST", ["auth"]) => auth(call).await,
         ("GET", ["plugins"]) => Ok(json(&[(); 0])),
         ("POST", ["session"]) => Err(Failure::bad_request("no upgrade proto in request")),
+        // There is no builder, so nothing is cached; `docker system prune` asks for it.
+        ("POST", ["build", "prune"]) => {
+            Ok(json(&serde_json::json!({ "CachesDeleted": null, "SpaceReclaimed": 0 })))
+        }
         ("POST", ["build", ..]) => Err(Failure::not_implemented("this version builds no images")),
         (_, ["plugins", ..]) => Err(Failure::not_implemented("this version has no plugins")),
         ("GET", ["distribution", .., "json"]) => {
