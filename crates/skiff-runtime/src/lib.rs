@@ -24,4 +24,12 @@ pub mod plan;
 mod report;
 pub mod seccomp;
 
+/// Reads ahead what the start of a container looks up about the machine. Called by the keeper, so
+/// that monitors, its copies, know it from birth.
+pub fn warm_up() {
+    facts::host();
+    // Whoever needs it and cannot have it gets the error then.
+    let _ = cgroup::host_layout();
+}
+
 pub use container::{Container, Gate, Joined, Options, Stdio, launch, launch_with};

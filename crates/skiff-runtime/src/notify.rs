@@ -42,7 +42,8 @@ pub(crate) fn hand_over(
         metadata: &agent.metadata,
         state,
     };
-    let told = serde_json::to_vec(&told).map_err(std::io::Error::from).context(|| "encode state")?;
+    let told =
+        serde_json::to_vec(&told).map_err(std::io::Error::from).context(|| "encode state")?;
     let stream =
         UnixStream::connect(&agent.path).context(|| format!("connect to seccomp agent {path}"))?;
     socket::send(stream.as_fd(), &told, &[listener.as_fd()])

@@ -134,6 +134,7 @@ fn enter_namespaces(
     if in_user_namespace {
         reporter.ask(report::NEEDS_PARENT).context(|| "wait for id mappings")?;
         process::become_root()?;
+        process::not_dumpable()?;
     } else if let Some(value) = plan.process.oom_score_adj {
         write_file("/proc/self/oom_score_adj", &value.to_string())?;
     }

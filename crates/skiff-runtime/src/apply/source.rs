@@ -27,7 +27,8 @@ pub(crate) struct Sources {
 /// Opens in the parent what only the parent can open.
 pub(crate) fn open_sources(plan: &Plan) -> Result<Sources, LaunchError> {
     let mut sources = Sources::default();
-    let foreign = plan.namespaces.has_own(ns::USER);
+    // An unprivileged caller has no more rights than the container's root.
+    let foreign = plan.namespaces.has_own(ns::USER) && rustix::process::geteuid().is_root();
     if foreign {
         sources.root = Some(root::open(&plan.root)?);
     }

@@ -153,6 +153,11 @@ pub(super) fn plan(
     } else {
         new_file_system(mount, parameters, label, &words, &name)?
     };
+    if !bind {
+        // A new mount is its own whole tree.
+        plan.set |= std::mem::take(&mut plan.set_recursive);
+        plan.clear |= std::mem::take(&mut plan.clear_recursive);
+    }
     // What others are still to be mounted on, or filled into, cannot be read-only yet.
     let fills = matches!(&plan.source, MountSource::New { kind, .. } if kind == "tmpfs");
     if fills && plan.set & attr::RDONLY != 0 {
@@ -223,6 +228,8 @@ fn apply_word(word: &str, plan: &mut MountPlan, words: &mut Words) -> bool {
             attribute(word, &mut plan.set, &mut plan.clear);
             true
         }
+        // Of mount(2)'s own interface; they say nothing that lasts.
+        "remount" | "loud" | "silent" | "iversion" | "noiversion" | "nolazytime" => true,
         "bind" => mark(&mut words.bind),
         "rbind" => mark(&mut words.recursive_bind),
         "tmpcopyup" => mark(&mut words.copy_up),

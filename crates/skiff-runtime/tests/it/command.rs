@@ -224,3 +224,39 @@ fn version_and_features_are_what_engines_parse() {
     let unknown = fails(bundle.runtime(&["create", "--nope", "x"]), 1);
     assert!(unknown.contains("flag provided but not defined: -nope"), "{unknown}");
 }
+
+#[test]
+fn a_user_without_rights_can_run_a_container() {
+    use std::os::unix::fs::chown;
+    let (bundle, id) = bundle(&["true"]);
+    let own = bundle.dir.join("runtime");
+    fs::copy(program("runtime"), &own).unwrap();
+    fs::remove_file(bundle.dir.join("config.json")).unwrap();
+    let mut spec = vec![bundle.dir.clone()];
+    while let Some(path) = spec.pop() {
+        if path.is_dir() && !path.is_symlink() {
+            spec.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            chown(&path, Some(1234), Some(1234)).unwrap();
+        }
+    }
+    let as_user = |args: &[&str]| {
+        let output = std::process::Command::new("setpriv")
+            .args(["--reuid", "1234", "--regid", "1234", "--clear-groups", "--"])
+            .arg(&own)
+            .args(["--root", "state"])
+            .args(args)
+            .current_dir(&bundle.dir)
+            .stdin(std::process::Stdio::null())
+            .output();
+        output.unwrap()
+    };
+    ok(as_user(&["spec", "--rootless"]));
+    let config = bundle.dir.join("config.json");
+    let mut spec: skiff_model::oci::Spec =
+        serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+    let process = spec.process.as_mut().unwrap();
+    process.terminal = false;
+    process.args = ["sh", "-c", "id -u; tr -s ' ' < /proc/self/uid_map"].map(str::to_owned).into();
+    fs::write(&config, serde_json::to_vec(&spec).unwrap()).unwrap();
+    assert_eq!(ok(as_user(&["run", &id])), "0\n 0 1234 1\n");
+}

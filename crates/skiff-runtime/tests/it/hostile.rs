@@ -102,3 +102,36 @@ fn a_console_that_is_a_link_stays_inside() {
     assert_eq!(outcome.error, None);
     assert!(!target.exists());
 }
+
+#[test]
+fn a_volume_whose_entries_change_all_the_time_lets_nothing_out() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let mut bundle = Bundle::new();
+    let decoy = decoy(&bundle);
+    let volume = bundle.dir.join("volume");
+    fs::create_dir_all(volume.join("a/sub")).unwrap();
+    symlink(&decoy, volume.join("b")).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let swapper = std::thread::spawn({
+        let (volume, stop) = (volume.clone(), Arc::clone(&stop));
+        move || {
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            let cwd = rustix::fs::CWD;
+            while !stop.load(Ordering::Relaxed) {
+                let (a, b) = (volume.join("a"), volume.join("b"));
+                rustix::fs::renameat_with(cwd, a, cwd, b, flags).unwrap();
+            }
+        }
+    });
+    bundle.mount("/volume", "bind", volume.to_str().unwrap(), &["bind"]);
+    bundle.mount("/volume/a/tmp", "tmpfs", "tmpfs", &[]);
+    bundle.mount("/volume/a/sub/etc", "bind", "/etc", &["bind", "ro"]);
+    for _ in 0..40 {
+        // It may fail, as the entries come and go; it may not reach the decoy.
+        bundle.sh("true");
+        assert!(is_empty(&decoy));
+    }
+    stop.store(true, Ordering::Relaxed);
+    swapper.join().unwrap();
+}
