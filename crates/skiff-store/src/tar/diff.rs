@@ -145,7 +145,9 @@ impl<W: Write> Walker<'_, W> {
                 let fd = open_dir(dir, name)
                     .map_err(|error| TarError::entry("open", &entry.path, error))?;
                 let path = entry.path.clone();
-                entry.path.push(b'/');
+                if !entry.path.ends_with(b"/") {
+                    entry.path.push(b'/');
+                }
                 self.writer.entry(&entry).map_err(TarError::Write)?;
                 if opaque && self.options.layer {
                     self.marker(&super::root::join(&path, b".wh..opq"), &stat)?;

@@ -206,9 +206,12 @@ fn reversed_components(path: &[u8]) -> Vec<Vec<u8>> {
     parts.filter(|part| !part.is_empty() && part != b".").rev().map(<[u8]>::to_vec).collect()
 }
 
-/// `dir/name`, without a leading slash.
+/// `dir/name`; a directory that is empty or ends with a slash gets no further one.
 pub fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
-    if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }
+    match dir {
+        [] | [.., b'/'] => [dir, name].concat(),
+        dir => [dir, b"/", name].concat(),
+    }
 }
 
 /// Splits a cleaned path into its directory and its name.
