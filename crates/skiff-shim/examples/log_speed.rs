@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("one long line", vec![b'x'; CHUNK]),
         ("json with quotes", text("{\"level\":\"info\",\"msg\":\"request done\",\"ms\":12}\n")),
         ("german", text("Größenänderung übermäßig häufig überprüfen: läuft schön weiter so\n")),
-        ("binary", (0..CHUNK).map(|at| (at * 7919 >> 3) as u8).collect()),
+        ("binary", (0..CHUNK).map(|at| ((at * 7919) >> 3) as u8).collect()),
     ];
     let mut out = std::io::stdout();
     for (name, data) in cases {

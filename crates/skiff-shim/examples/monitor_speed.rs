@@ -6,7 +6,7 @@
 #[path = "../tests/it/harness.rs"]
 mod harness;
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::time::Instant;
 
 use harness::{Container, Engine, client, exec_request, wishes};
@@ -22,7 +22,7 @@ fn main() {
 }
 
 fn say(text: &str) {
-    writeln!(std::io::stdout(), "{text}").unwrap();
+    println!("{text}");
 }
 
 fn report(what: &str, mut times: Vec<f64>) {
@@ -92,8 +92,7 @@ fn stream(engine: &Engine) {
     for multiplexed in [false, true] {
         let mut request = engine.request("head -c 1000000000 /dev/zero");
         request.log = LogTarget::None;
-        request.attach =
-            vec![skiff_shim::protocol::AttachRequest { multiplexed, ..wishes(1) }];
+        request.attach = vec![skiff_shim::protocol::AttachRequest { multiplexed, ..wishes(1) }];
         let (mut own, given) = client();
         let begun = Instant::now();
         let mut container = engine.launch(request, &[&given]);

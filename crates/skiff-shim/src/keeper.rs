@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use skiff_sys::fork::{Fork, exit_now, fork};
 use skiff_sys::signals::{CHILD, SignalFd, TERM, block_all};
 
-use crate::monitor::Idle;
+use crate::monitor::{self, Idle};
 
 /// The keeper's socket in the exec root.
 pub const KEEPER_SOCKET: &str = "keeper.sock";
@@ -207,6 +207,13 @@ fn write_identity(root: &Path, identity: &Identity) -> Result<(), KeeperError> {
     std::fs::rename(&temporary, &path).map_err(file("write", &path))
 }
 
+/// Which process a fork has returned in.
+#[derive(PartialEq, Eq)]
+enum Role {
+    Keeper,
+    Monitor,
+}
+
 /// The loop that keeps idle monitors there.
 struct Keeper {
     listener: OwnedFd,
@@ -229,7 +236,10 @@ impl Keeper {
     }
 
     fn run(mut self) {
-        self.refill();
+        monitor::warm_up();
+        if self.refill() == Role::Monitor {
+            self.become_monitor();
+        }
         loop {
             self.wait();
             self.note_taken();
@@ -238,7 +248,9 @@ impl Keeper {
             }
             let due = self.refill_at.is_some_and(|at| at <= Instant::now());
             if due || self.idle.is_empty() {
-                self.refill();
+                if self.refill() == Role::Monitor {
+                    self.become_monitor();
+                }
             } else if self.idle.len() < IDLE_MONITORS && self.refill_at.is_none() {
                 self.refill_at = Some(Instant::now() + REFILL_DELAY);
             }
@@ -275,31 +287,36 @@ impl Keeper {
         go_on
     }
 
-    fn refill(&mut self) {
+    /// Forks as many monitors as are missing. Returns in each of them too.
+    fn refill(&mut self) -> Role {
         self.refill_at = None;
         while self.idle.len() < IDLE_MONITORS {
             match fork() {
                 Ok(Fork::Parent(pid)) => {
                     self.idle.insert(pid);
                 }
-                Ok(Fork::Child) => self.become_monitor(),
+                Ok(Fork::Child) => return Role::Monitor,
                 Err(error) => {
                     complain(&format!("fork a monitor: {error}"));
                     self.refill_at = Some(Instant::now() + Duration::from_millis(100));
-                    return;
+                    break;
                 }
             }
         }
+        Role::Keeper
     }
 
     /// The life of a forked monitor.
-    fn become_monitor(&mut self) -> ! {
+    fn become_monitor(self) -> ! {
         // An idle monitor is of no use without its keeper: the next one has its own.
         let keeper = rustix::process::getppid();
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
         if rustix::process::getppid() != keeper {
             exit_now(1);
         }
+        // The rest is the keeper's alone; most of all the lock, which would outlive it.
+        let Keeper { listener, taken_writer, lock, signals, taken, .. } = self;
+        drop((lock, signals, taken));
         let _ = rustix::thread::set_name(c"skiff-monitor");
         let _ = skiff_sys::process::become_subreaper();
         let idle = match Idle::new() {
@@ -309,27 +326,14 @@ impl Keeper {
                 exit_now(1);
             }
         };
-        let socket = accept(&self.listener);
-        let _ = rustix::process::set_parent_process_death_signal(None);
         let pid = rustix::process::getpid().as_raw_nonzero().get();
+        let socket = accept(&listener);
+        let _ = rustix::process::set_parent_process_death_signal(None);
         // The pipe is full only if the keeper is stuck; then there is nobody to refill either.
-        let _ = rustix::io::write(&self.taken_writer, &pid.to_ne_bytes());
-        self.forget_keeper();
+        let _ = rustix::io::write(&taken_writer, &pid.to_ne_bytes());
+        drop((listener, taken_writer));
         idle.serve(socket);
         exit_now(0)
-    }
-
-    /// Closes what a monitor inherited: most of all the lock, which would outlive the keeper.
-    fn forget_keeper(&mut self) {
-        let null = std::fs::File::open("/dev/null");
-        if let Ok(null) = null {
-            for fd in [&mut self.listener, &mut self.lock, &mut self.taken, &mut self.taken_writer]
-            {
-                if let Ok(copy) = null.try_clone() {
-                    *fd = copy.into();
-                }
-            }
-        }
     }
 
     /// Ends the idle monitors and the keeper; monitors with a container are not touched.

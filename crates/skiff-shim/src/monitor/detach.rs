@@ -61,17 +61,16 @@ mod tests {
 
     #[test]
     fn the_sequence_detaches_and_everything_else_passes() {
-        let cases: [(&[u8], &[&[u8]], &[u8], bool); 6] = [
-            (b"\x10\x11", &[b"ls\n"], b"ls\n", false),
-            (b"\x10\x11", &[b"ls\x10\x11rest"], b"ls", true),
-            (b"\x10\x11", &[b"a\x10", b"\x11"], b"a", true),
-            (b"\x10\x11", &[b"a\x10", b"b"], b"a\x10b", false),
-            (b"\x10\x11", &[b"\x10\x10\x11"], b"\x10", true),
-            (b"aab", &[b"aaab"], b"a", true),
-        ];
-        for (keys, typed, passed, detached) in cases {
-            assert_eq!(run(keys, typed), (passed.to_vec(), detached));
-        }
+        let check = |keys: &str, typed: &[&str], passed: &str, detached| {
+            let typed: Vec<&[u8]> = typed.iter().map(|piece| piece.as_bytes()).collect();
+            assert_eq!(run(keys.as_bytes(), &typed), (passed.into(), detached));
+        };
+        check("\x10\x11", &["ls\n"], "ls\n", false);
+        check("\x10\x11", &["ls\x10\x11rest"], "ls", true);
+        check("\x10\x11", &["a\x10", "\x11"], "a", true);
+        check("\x10\x11", &["a\x10", "b"], "a\x10b", false);
+        check("\x10\x11", &["\x10\x10\x11"], "\x10", true);
+        check("aab", &["aaab"], "a", true);
     }
 
     proptest! {

@@ -313,15 +313,21 @@ fn listen_at(run_dir: &Path) -> Result<OwnedFd, LaunchError> {
         .map_err(|errno| failed("make the monitor's socket")(errno.into()))?;
     let path: PathBuf = run_dir.join(MONITOR_SOCKET);
     let describe = |error| failed(&format!("bind {}", path.display()))(error);
-    // What a monitor that was killed has left.
-    let _ = std::fs::remove_file(&path);
+    // The file gets the socket's own mode.
+    rustix::fs::fchmod(&socket, Mode::from_raw_mode(0o600))
+        .map_err(|errno| describe(errno.into()))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory =
         rustix::fs::open(run_dir, flags, Mode::empty()).map_err(|errno| describe(errno.into()))?;
-    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
-    let bound = skiff_sys::socket::bind_at(socket.as_fd(), directory.as_fd(), MONITOR_SOCKET);
-    rustix::process::umask(before);
-    bound.map_err(describe)?;
+    let bind = || skiff_sys::socket::bind_at(socket.as_fd(), directory.as_fd(), MONITOR_SOCKET);
+    match bind() {
+        // What a monitor that was killed has left.
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            std::fs::remove_file(&path).and_then(|()| bind())
+        }
+        bound => bound,
+    }
+    .map_err(describe)?;
     listen(&socket, BACKLOG).map_err(|errno| describe(errno.into()))?;
     Ok(socket)
 }

@@ -18,7 +18,7 @@ use skiff_shim::protocol::{
 };
 
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The executable keepers are started from; the speed example has it elsewhere.
 const KEEPER: &str = match option_env!("CARGO_BIN_EXE_skiff-keeper-test") {
@@ -27,14 +27,14 @@ const KEEPER: &str = match option_env!("CARGO_BIN_EXE_skiff-keeper-test") {
 };
 
 /// An exec root with a keeper.
-pub struct Engine {
-    pub root: PathBuf,
+pub(crate) struct Engine {
+    pub(crate) root: PathBuf,
 }
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 impl Engine {
-    pub fn start() -> Engine {
+    pub(crate) fn start() -> Engine {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let root = std::env::temp_dir().join(format!("skiff-shim-{}-{number}", std::process::id()));
         std::fs::create_dir_all(root.join("containers")).unwrap();
@@ -44,16 +44,12 @@ impl Engine {
         engine
     }
 
-    pub fn config(&self) -> KeeperConfig<'_> {
-        KeeperConfig {
-            executable: Path::new(KEEPER),
-            exec_root: &self.root,
-            data_root: &self.root,
-        }
+    pub(crate) fn config(&self) -> KeeperConfig<'_> {
+        KeeperConfig { executable: Path::new(KEEPER), exec_root: &self.root, data_root: &self.root }
     }
 
     /// A request to run a shell script.
-    pub fn request(&self, script: &str) -> LaunchRequest {
+    pub(crate) fn request(&self, script: &str) -> LaunchRequest {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let id = format!("shim-test-{}-{number}", std::process::id());
         let run_dir = self.root.join("containers").join(&id);
@@ -85,18 +81,18 @@ impl Engine {
     }
 
     /// Starts a container without clients.
-    pub fn run(&self, script: &str) -> Container {
+    pub(crate) fn run(&self, script: &str) -> Container {
         self.launch(self.request(script), &[])
     }
 
-    pub fn launch(&self, request: LaunchRequest, clients: &[&UnixStream]) -> Container {
+    pub(crate) fn launch(&self, request: LaunchRequest, clients: &[&UnixStream]) -> Container {
         match self.try_launch(request, clients) {
             (container, Answer::Started { pid, .. }) => Container { pid, ..container },
             (_, other) => panic!("{other:?}"),
         }
     }
 
-    pub fn try_launch(
+    pub(crate) fn try_launch(
         &self,
         request: LaunchRequest,
         clients: &[&UnixStream],
@@ -121,13 +117,13 @@ impl Drop for Engine {
 }
 
 /// A conversation with a container's monitor.
-pub struct Container {
+pub(crate) struct Container {
     stream: UnixStream,
     reader: FrameReader,
     events: VecDeque<Event>,
     seq: u64,
-    pub run_dir: PathBuf,
-    pub pid: i32,
+    pub(crate) run_dir: PathBuf,
+    pub(crate) pid: i32,
 }
 
 impl Container {
@@ -144,16 +140,12 @@ impl Container {
     }
 
     /// A second daemon's conversation with the same monitor.
-    pub fn connect(run_dir: &Path) -> std::io::Result<Container> {
+    pub(crate) fn connect(run_dir: &Path) -> std::io::Result<Container> {
         Ok(Container::over(client::connect_monitor(run_dir)?, run_dir.to_owned()))
     }
 
-    pub fn stream(&self) -> &UnixStream {
-        &self.stream
-    }
-
     /// Sends a request without waiting for its answer.
-    pub fn send(&mut self, op: Op, fds: &[BorrowedFd<'_>]) -> u64 {
+    pub(crate) fn send(&mut self, op: Op, fds: &[BorrowedFd<'_>]) -> u64 {
         self.seq += 1;
         let bytes = frame(&Request { seq: self.seq, op }).unwrap();
         let sent = send_with_fds(&self.stream, &bytes, fds, SendFlags::empty()).unwrap();
@@ -161,7 +153,7 @@ impl Container {
         self.seq
     }
 
-    pub fn call(&mut self, op: Op, fds: &[BorrowedFd<'_>]) -> Answer {
+    pub(crate) fn call(&mut self, op: Op, fds: &[BorrowedFd<'_>]) -> Answer {
         let expect = self.send(op, fds);
         loop {
             match self.message().expect("an answer before the end") {
@@ -191,7 +183,7 @@ impl Container {
     }
 
     /// The next event; `None` when the monitor is gone.
-    pub fn event(&mut self) -> Option<Event> {
+    pub(crate) fn event(&mut self) -> Option<Event> {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
@@ -202,7 +194,7 @@ impl Container {
     }
 
     /// Waits for the container's end.
-    pub fn wait(&mut self) -> ExitRecord {
+    pub(crate) fn wait(&mut self) -> ExitRecord {
         loop {
             match self.event().expect("an exit before the end") {
                 Event::Exited(record) => return record,
@@ -213,21 +205,21 @@ impl Container {
     }
 
     /// Waits for the monitor to go away; gives what it said meanwhile.
-    pub fn last_words(&mut self) -> Vec<Event> {
+    pub(crate) fn last_words(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.event()).collect()
     }
 
-    pub fn exec(&mut self, request: ExecRequest, client: Option<&UnixStream>) -> Answer {
+    pub(crate) fn exec(&mut self, request: ExecRequest, client: Option<&UnixStream>) -> Answer {
         let fds: Vec<BorrowedFd<'_>> = client.iter().map(|client| client.as_fd()).collect();
         self.call(Op::Exec(Box::new(request)), &fds)
     }
 
-    pub fn signal(&mut self, signal: i32) -> Answer {
+    pub(crate) fn signal(&mut self, signal: i32) -> Answer {
         self.call(Op::Signal { exec: None, signal }, &[])
     }
 
     /// Kills it, if it runs, and waits for the monitor's end.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         let kill = Request { seq: 0, op: Op::Signal { exec: None, signal: 9 } };
         // It may have ended by itself.
         let _ = (&self.stream).write_all(&frame(&kill).unwrap());
@@ -235,7 +227,7 @@ impl Container {
     }
 
     /// The texts in the log of a channel.
-    pub fn log_of(&self, channel: &str) -> String {
+    pub(crate) fn log_of(&self, channel: &str) -> String {
         let text = std::fs::read_to_string(self.run_dir.join("log")).unwrap();
         // The last line may be in the making.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -249,17 +241,17 @@ impl Container {
 }
 
 /// A client's stream: its own end and the one to hand over.
-pub fn client() -> (UnixStream, UnixStream) {
+pub(crate) fn client() -> (UnixStream, UnixStream) {
     let (own, given) = UnixStream::pair().unwrap();
     own.set_read_timeout(Some(PATIENCE)).unwrap();
     (own, given)
 }
 
-pub fn wishes(client: u64) -> AttachRequest {
+pub(crate) fn wishes(client: u64) -> AttachRequest {
     AttachRequest { client, stdout: true, stderr: true, ..Default::default() }
 }
 
-pub fn exec_request(name: &str, script: &str) -> ExecRequest {
+pub(crate) fn exec_request(name: &str, script: &str) -> ExecRequest {
     ExecRequest {
         exec: name.to_owned(),
         launch: ExecLaunch { process: process(script), user: None, seccomp: None },
@@ -270,14 +262,14 @@ pub fn exec_request(name: &str, script: &str) -> ExecRequest {
 }
 
 /// Everything until the end of the stream.
-pub fn read_all(mut stream: &UnixStream) -> Vec<u8> {
+pub(crate) fn read_all(mut stream: &UnixStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     bytes
 }
 
 /// Reads until `text` has come.
-pub fn read_until(mut stream: &UnixStream, text: &str) -> String {
+pub(crate) fn read_until(mut stream: &UnixStream, text: &str) -> String {
     let mut got = Vec::new();
     let mut buffer = [0; 4096];
     while !String::from_utf8_lossy(&got).contains(text) {
@@ -289,7 +281,7 @@ pub fn read_until(mut stream: &UnixStream, text: &str) -> String {
 }
 
 /// Takes Docker's frames apart: the text of stdout and of stderr.
-pub fn demultiplex(mut bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn demultiplex(mut bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     while let Some((header, rest)) = bytes.split_first_chunk::<8>() {
         let len = u32::from_be_bytes(header[4..].try_into().unwrap()) as usize;
@@ -302,7 +294,7 @@ pub fn demultiplex(mut bytes: &[u8]) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// Looks again and again until something is so.
-pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !so() {
         assert!(begun.elapsed() < PATIENCE, "{what}");

@@ -1,6 +1,7 @@
 //! Starting, ending, and daemons that come and go.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 use skiff_shim::client::{connect_monitor, ensure_keeper, read_exit_record, stop_keeper};
@@ -33,6 +34,8 @@ fn a_daemon_that_returns_finds_its_container() {
     let first = engine.run("exec sleep 1000");
     let (run_dir, pid) = (first.run_dir.clone(), first.pid);
     drop(first);
+    let mode = std::fs::metadata(run_dir.join("monitor.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     let mut second = Container::connect(&run_dir).unwrap();
     let Answer::Status(status) = second.call(Op::Hello, &[]) else { panic!("no status") };
     assert_eq!(status.pid, pid);
