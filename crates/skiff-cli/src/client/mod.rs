@@ -112,17 +112,28 @@ impl Client {
         {
             return Err(ClientError::Transfer(error));
         }
-        Ok(Pending { connection, pool: self.pool.clone(), method: request.method })
+        Ok(Pending { connection, pool: self.pool.clone(), method: request.method, reused })
     }
 
     /// Sends a request and waits for the head of the answer, whatever its status.
     pub(crate) fn exchange(&mut self, request: Request) -> Result<Response, ClientError> {
-        self.send(request)?.any_answer()
+        let again = request.replay();
+        let pending = self.send(request)?;
+        let reused = pending.reused;
+        match (pending.any_answer(), again) {
+            // The server closed the idle connection just as we used it.
+            (Err(ClientError::Transfer(error)), Some(again)) if reused && is_closed(&error) => {
+                self.pool.borrow_mut().clear();
+                self.send(again)?.any_answer()
+            }
+            (answer, _) => answer,
+        }
     }
 
     /// Sends a request and fails unless the answer is a success.
     pub(crate) fn call(&mut self, request: Request) -> Result<Response, ClientError> {
-        self.send(request)?.answer()
+        let response = self.exchange(request)?;
+        if response.status() >= 400 { Err(response.into_error()) } else { Ok(response) }
     }
 
     /// GET with an expected success.
@@ -163,6 +174,12 @@ pub(crate) struct Pending {
     connection: Connection,
     pool: Pool,
     method: &'static str,
+    reused: bool,
+}
+
+fn is_closed(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 impl Pending {
@@ -196,3 +213,6 @@ impl Pending {
 pub(crate) struct Upgraded {
     pub(crate) connection: Connection,
 }
+
+#[cfg(test)]
+mod tests;

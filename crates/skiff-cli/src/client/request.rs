@@ -47,6 +47,18 @@ impl Request {
         }
     }
 
+    /// The same request once more, if sending it twice does no harm.
+    pub(super) fn replay(&self) -> Option<Self> {
+        let harmless = matches!(self.method, "GET" | "HEAD") && matches!(self.body, Body::Empty);
+        harmless.then(|| Self {
+            method: self.method,
+            path: self.path.clone(),
+            versioned: self.versioned,
+            body: Body::Empty,
+            headers: self.headers.clone(),
+        })
+    }
+
     /// Leaves the version out of the path.
     #[must_use]
     pub(crate) fn unversioned(mut self) -> Self {

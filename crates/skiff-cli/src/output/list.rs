@@ -24,7 +24,7 @@ impl Object for Head {
             return Some(Value::Text(last.replace(['-', '_'], " ")));
         }
         let head = self.0.iter().find(|(field, _)| *field == name);
-        Some(head.map_or(Value::NoValue, |(_, head)| Value::text(*head)))
+        Some(head.map_or(Value::Missing, |(_, head)| Value::text(*head)))
     }
 
     fn fields(&self) -> &'static [&'static str] {

@@ -99,7 +99,7 @@ fn progress_bar(detail: &ProgressDetail) -> String {
     let total = human_size(detail.total as f64);
     let counts = format!("{current:>8}/{total}");
     let width = terminal::width().unwrap_or(80);
-    if width <= 110 && width < 80 {
+    if width < 80 {
         return counts;
     }
     let filled = (detail.current as f64 / detail.total as f64 * 50.0) as usize;

@@ -248,7 +248,7 @@ fn mounts(flags: &Matches) -> Result<Vec<Mount>> {
 }
 
 fn mount(spec: MountSpec) -> Result<Mount> {
-    let bind = spec.has_bind_options.then(|| BindOptions {
+    let bind = spec.has_bind_options.then_some(BindOptions {
         propagation: spec.bind_propagation,
         non_recursive: spec.bind_non_recursive,
         create_mountpoint: spec.bind_create_source,
@@ -265,7 +265,7 @@ fn mount(spec: MountSpec) -> Result<Mount> {
         driver_config: driver,
     });
     let image =
-        (!spec.image_subpath.is_empty()).then(|| ImageOptions { subpath: spec.image_subpath });
+        (!spec.image_subpath.is_empty()).then_some(ImageOptions { subpath: spec.image_subpath });
     let tmpfs = (spec.tmpfs_size.is_some() || spec.tmpfs_mode.is_some()).then(|| TmpfsOptions {
         size_bytes: spec.tmpfs_size.unwrap_or(0),
         mode: spec.tmpfs_mode.unwrap_or(0),

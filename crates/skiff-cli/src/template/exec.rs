@@ -124,7 +124,7 @@ impl Run<'_> {
         }
         let value = match pipe {
             Some(pipe) => self.pipe(pipe, dot)?,
-            None => Value::NoValue,
+            None => Value::Missing,
         };
         let outer = std::mem::replace(&mut self.variables, vec![(String::new(), value.clone())]);
         self.depth += 1;
@@ -154,7 +154,7 @@ impl Run<'_> {
                 entries.into_iter().map(|(key, value)| (Value::Text(key), value)).collect()
             }
             Value::Int(count) => (0..count).map(|i| (Value::Int(i), Value::Int(i))).collect(),
-            Value::Nil | Value::NoValue => Vec::new(),
+            Value::Nil | Value::Missing => Vec::new(),
             other => {
                 let call = &pipe.commands[0];
                 let message = format!("range can't iterate over {}", other.printed());
@@ -203,7 +203,7 @@ impl Run<'_> {
         for call in commands {
             piped = Some(self.call(call, dot, piped)?);
         }
-        Ok(piped.unwrap_or(Value::NoValue))
+        Ok(piped.unwrap_or(Value::Missing))
     }
 
     fn call(&mut self, call: &Call, dot: &Value, piped: Option<Value>) -> Result<Value, String> {
@@ -303,15 +303,15 @@ impl Run<'_> {
             return Err(format!("{name} is not a method but has arguments"));
         }
         match value {
-            Value::Map(_) => Ok(value.get(name).cloned().unwrap_or(Value::NoValue)),
+            Value::Map(_) => Ok(value.get(name).cloned().unwrap_or(Value::Missing)),
             Value::Struct(_) => match value.get_field(name) {
                 Some(found) => Ok(found.clone()),
-                None if self.missing == MissingKey::NoValue => Ok(Value::NoValue),
+                None if self.missing == MissingKey::NoValue => Ok(Value::Missing),
                 None => absent(name)
                     .filter(|_| last)
                     .ok_or_else(|| format!("map has no entry for key {name:?}")),
             },
-            Value::Nil | Value::NoValue => {
+            Value::Nil | Value::Missing => {
                 Err(format!("nil pointer evaluating interface {{}}.{name}"))
             }
             other => Err(format!("can't evaluate field {name} in type {}", kind_name(other))),

@@ -24,7 +24,7 @@ pub(super) fn call_header(name: &str, arguments: Vec<Value>) -> Result<Value, St
         // head it is the only text that is one.
         "json" | "split" | "join" | "title" | "lower" | "upper" | "pad" | "truncate" => {
             let text = arguments.into_iter().find(|value| matches!(value, Value::Text(_)));
-            Ok(text.unwrap_or(Value::NoValue))
+            Ok(text.unwrap_or(Value::Missing))
         }
         _ => call(name, arguments),
     }
@@ -48,7 +48,7 @@ pub(super) fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
     }
     let failed = |message: String| format!("error calling {name}: {message}");
     match name {
-        "and" | "or" => Ok(arguments.into_iter().next_back().unwrap_or(Value::NoValue)),
+        "and" | "or" => Ok(arguments.into_iter().next_back().unwrap_or(Value::Missing)),
         "not" => Ok(Value::Bool(!arguments[0].is_true())),
         "len" => length(&arguments[0]).map_err(failed),
         "index" => index(&arguments[0], &arguments[1..]).map_err(failed),
@@ -122,7 +122,7 @@ fn number(value: &Value) -> Result<usize, String> {
 
 fn wrong_type(expected: &str, value: &Value) -> String {
     match value {
-        Value::Nil | Value::NoValue => format!("invalid value; expected {expected}"),
+        Value::Nil | Value::Missing => format!("invalid value; expected {expected}"),
         other => format!("wrong type for value; expected {expected}; got {}", kind_name(other)),
     }
 }
@@ -177,7 +177,7 @@ fn length(value: &Value) -> Result<Value, String> {
         Value::Text(text) => text.len(),
         Value::List(items) => items.len(),
         Value::Map(entries) | Value::Struct(entries) => entries.len(),
-        Value::Nil | Value::NoValue => return Err("len of nil pointer".to_owned()),
+        Value::Nil | Value::Missing => return Err("len of nil pointer".to_owned()),
         other => return Err(format!("len of type {}", kind_name(other))),
     };
     Ok(Value::Int(length as i64))
@@ -203,12 +203,12 @@ fn index(value: &Value, keys: &[Value]) -> Result<Value, String> {
                 None if entries.iter().all(|(_, v)| matches!(v, Value::Text(_))) => {
                     Value::Text(String::new())
                 }
-                None => Value::NoValue,
+                None => Value::Missing,
             },
             (Value::Struct(_), Value::Text(name)) => {
-                value.get(name).cloned().unwrap_or(Value::NoValue)
+                value.get(name).cloned().unwrap_or(Value::Missing)
             }
-            (Value::Nil | Value::NoValue, _) => return Err("index of nil pointer".to_owned()),
+            (Value::Nil | Value::Missing, _) => return Err("index of nil pointer".to_owned()),
             (Value::List(_) | Value::Text(_), key) => {
                 return Err(format!("cannot index slice/array with type {}", kind_name(key)));
             }
@@ -243,7 +243,7 @@ fn slice(value: &Value, bounds: &[Value]) -> Result<Value, String> {
             Value::Text(String::from_utf8_lossy(&text.as_bytes()[start..end]).into_owned())
         }
         Value::List(items) => Value::List(items[start..end].to_vec()),
-        _ => Value::NoValue,
+        _ => Value::Missing,
     })
 }
 
@@ -288,8 +288,8 @@ fn incompatible(a: &Value, b: &Value) -> String {
 
 fn equal(a: &Value, b: &Value) -> Result<bool, String> {
     match (a, b) {
-        (Value::Nil | Value::NoValue, Value::Nil | Value::NoValue) => Ok(true),
-        (Value::Nil | Value::NoValue, _) | (_, Value::Nil | Value::NoValue) => Ok(false),
+        (Value::Nil | Value::Missing, Value::Nil | Value::Missing) => Ok(true),
+        (Value::Nil | Value::Missing, _) | (_, Value::Nil | Value::Missing) => Ok(false),
         (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
         _ => order(a, b).map(|o| o == Ordering::Equal).ok_or_else(|| incompatible(a, b)),
     }

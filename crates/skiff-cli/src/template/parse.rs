@@ -60,14 +60,14 @@ pub(super) fn parse(source: &str) -> Result<(Vec<Node>, Named), String> {
     let mut parser = Parser { source, position: 0, named: HashMap::new(), loops: 0 };
     let (nodes, end) = parser.nodes()?;
     match end {
-        End::OfInput => Ok((nodes, parser.named)),
-        End::End => Err(parser.error("unexpected {{end}}")),
-        End::Else(_) => Err(parser.error("unexpected {{else}}")),
+        Stop::OfInput => Ok((nodes, parser.named)),
+        Stop::End => Err(parser.error("unexpected {{end}}")),
+        Stop::Else(_) => Err(parser.error("unexpected {{else}}")),
     }
 }
 
 /// What ended a list of nodes.
-enum End {
+enum Stop {
     OfInput,
     End,
     /// With what follows `else` (`if …` or `with …`), if anything.
@@ -92,13 +92,13 @@ impl Parser<'_> {
     }
 
     /// Parses until `end`, `else` or the end of the input.
-    fn nodes(&mut self) -> Result<(Vec<Node>, End), String> {
+    fn nodes(&mut self) -> Result<(Vec<Node>, Stop), String> {
         let mut nodes = Vec::new();
         loop {
             let Some(open) = self.rest().find("{{") else {
                 push_text(&mut nodes, self.rest());
                 self.position = self.source.len();
-                return Ok((nodes, End::OfInput));
+                return Ok((nodes, Stop::OfInput));
             };
             let start = self.position + open;
             let mut text = &self.source[self.position..start];
@@ -130,14 +130,14 @@ impl Parser<'_> {
     }
 
     /// Parses what stands between the braces.
-    fn action(&mut self, nodes: &mut Vec<Node>) -> Result<Option<End>, String> {
+    fn action(&mut self, nodes: &mut Vec<Node>) -> Result<Option<Stop>, String> {
         let word = self.peek_word();
         let length = word.len();
         match word.as_str() {
             "end" => {
                 self.position += length;
                 self.close()?;
-                return Ok(Some(End::End));
+                return Ok(Some(Stop::End));
             }
             "else" => {
                 self.position += length;
@@ -152,7 +152,7 @@ impl Parser<'_> {
                 } else {
                     self.close()?;
                 }
-                return Ok(Some(End::Else(next)));
+                return Ok(Some(Stop::Else(next)));
             }
             "if" | "with" | "range" => {
                 self.position += length;
@@ -190,14 +190,14 @@ impl Parser<'_> {
         let (then, end) = self.nodes()?;
         self.loops -= usize::from(word == "range");
         let otherwise = match end {
-            End::OfInput => return Err(self.error("unexpected EOF")),
-            End::End => Vec::new(),
+            Stop::OfInput => return Err(self.error("unexpected EOF")),
+            Stop::End => Vec::new(),
             // `{{else if}}` is an if in the else, ended by the same end.
-            End::Else(Some(next)) => vec![self.control(next)?],
-            End::Else(None) => match self.nodes()? {
-                (nodes, End::End) => nodes,
-                (_, End::Else(_)) => return Err(self.error("expected end; found {{else}}")),
-                (_, End::OfInput) => return Err(self.error("unexpected EOF")),
+            Stop::Else(Some(next)) => vec![self.control(next)?],
+            Stop::Else(None) => match self.nodes()? {
+                (nodes, Stop::End) => nodes,
+                (_, Stop::Else(_)) => return Err(self.error("expected end; found {{else}}")),
+                (_, Stop::OfInput) => return Err(self.error("unexpected EOF")),
             },
         };
         Ok(match word {
@@ -217,9 +217,9 @@ impl Parser<'_> {
 
     fn body(&mut self) -> Result<Vec<Node>, String> {
         match self.nodes()? {
-            (nodes, End::End) => Ok(nodes),
-            (_, End::Else(_)) => Err(self.error("unexpected {{else}}")),
-            (_, End::OfInput) => Err(self.error("unexpected EOF")),
+            (nodes, Stop::End) => Ok(nodes),
+            (_, Stop::Else(_)) => Err(self.error("unexpected {{else}}")),
+            (_, Stop::OfInput) => Err(self.error("unexpected EOF")),
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) enum Value {
     /// JSON's null.
     Nil,
     /// A key that is not there.
-    NoValue,
+    Missing,
     Bool(bool),
     Int(i64),
     Uint(u64),
@@ -45,7 +45,7 @@ impl Value {
     /// Whether `if` takes it for true.
     pub(super) fn is_true(&self) -> bool {
         match self {
-            Self::Nil | Self::NoValue => false,
+            Self::Nil | Self::Missing => false,
             Self::Bool(value) => *value,
             Self::Int(value) => *value != 0,
             Self::Uint(value) => *value != 0,
@@ -87,7 +87,7 @@ impl Value {
     pub(super) fn print(&self, out: &mut String) {
         match self {
             Self::Nil => out.push_str("<nil>"),
-            Self::NoValue => out.push_str("<no value>"),
+            Self::Missing => out.push_str("<no value>"),
             Self::Bool(value) => drop(write!(out, "{value}")),
             Self::Int(value) => drop(write!(out, "{value}")),
             Self::Uint(value) => drop(write!(out, "{value}")),
@@ -157,7 +157,7 @@ fn print_float(value: f64) -> String {
 /// The name of a value's type in error messages.
 pub(crate) fn kind_name(value: &Value) -> &'static str {
     match value {
-        Value::Nil | Value::NoValue => "nil",
+        Value::Nil | Value::Missing => "nil",
         Value::Bool(_) => "bool",
         Value::Int(_) => "int",
         Value::Uint(_) => "uint",
@@ -172,7 +172,7 @@ pub(crate) fn kind_name(value: &Value) -> &'static str {
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Nil | Self::NoValue => serializer.serialize_none(),
+            Self::Nil | Self::Missing => serializer.serialize_none(),
             Self::Bool(value) => serializer.serialize_bool(*value),
             Self::Int(value) => serializer.serialize_i64(*value),
             Self::Uint(value) => serializer.serialize_u64(*value),

@@ -41,7 +41,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         }
         print_text(&text)?;
     } else {
-        let server = answer.map_or(Ok(Value::Nil), |version| to_value(version))?;
+        let server = answer.map_or(Ok(Value::Nil), to_value)?;
         let value = Value::Struct(vec![
             ("Client".to_owned(), client_value(context.program, client_version, &name)),
             ("Server".to_owned(), server),

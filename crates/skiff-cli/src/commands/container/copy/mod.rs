@@ -21,6 +21,7 @@ use crate::commands::auth::decode;
 use crate::context::Context;
 use crate::failure::{Failure, describe_io};
 use crate::flags::{Flag, Matches};
+use crate::terminal;
 
 static FLAGS: &[Flag] = &[
     Flag::switch("archive", "Keep owners and groups by number").short('a'),
@@ -62,7 +63,9 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
             (copied, (from != "-").then(|| format!("{container}:{to}")))
         }
     };
-    if let Some(shown) = shown.filter(|_| !flags.on("quiet")) {
+    // For people only: scripts see the exit code.
+    let quiet = flags.on("quiet") || (!flags.is_set("quiet") && !terminal::stdout_is_terminal());
+    if let Some(shown) = shown.filter(|_| !quiet) {
         let size = human_size_with_precision(copied as f64, 3);
         eprintln!("Successfully copied {size} to {shown}");
     }
@@ -108,7 +111,7 @@ impl Placement {
             Target::File if source_is_dir => Err(Failure::new("cannot copy directory")),
             Target::File if wants_directory => Err(Failure::new("not a directory")),
             Target::Absent if wants_directory && !source_is_dir => {
-                Err(Failure::new(format!("no such directory: {to}")))
+                Err(Failure::new("no such directory"))
             }
             Target::File | Target::Absent => {
                 let trimmed = to.trim_end_matches("/.").trim_end_matches('/');

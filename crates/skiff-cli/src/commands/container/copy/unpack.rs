@@ -68,15 +68,14 @@ impl Unpacker<'_> {
     /// The names on the way to a member, the topmost one renamed.
     fn parts(&self, name: &str) -> io::Result<Vec<String>> {
         let mut parts = Vec::new();
-        for part in name.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => return Err(io::Error::other("the name leads out of the archive")),
-                part => parts.push(part.to_owned()),
+        for (index, part) in name.split('/').filter(|part| !part.is_empty()).enumerate() {
+            match (part, self.rename) {
+                ("..", _) => return Err(io::Error::other("the name leads out of the archive")),
+                // Also when it is `.`: then the contents of a directory get a new place.
+                (_, Some(new)) if index == 0 => parts.push(new.to_owned()),
+                (".", _) => {}
+                _ => parts.push(part.to_owned()),
             }
-        }
-        if let (Some(new), Some(first)) = (self.rename, parts.first_mut()) {
-            new.clone_into(first);
         }
         Ok(parts)
     }
@@ -223,6 +222,19 @@ mod tests {
             mode: 0o644,
             ..Header::default()
         }
+    }
+
+    #[test]
+    fn the_top_of_an_archive_is_renamed() {
+        let root = std::fs::File::open("/").unwrap().into();
+        let unpacker =
+            Unpacker { root, rename: Some("n"), keep_owners: false, directories: Vec::new() };
+        for (name, parts) in
+            [("d/", vec!["n"]), ("d/x", vec!["n", "x"]), ("./", vec!["n"]), ("./x", vec!["n", "x"])]
+        {
+            assert_eq!(unpacker.parts(name).unwrap(), parts);
+        }
+        assert!(unpacker.parts("d/../../x").is_err());
     }
 
     #[test]
