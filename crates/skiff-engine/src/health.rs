@@ -239,10 +239,7 @@ mod tests {
             (serde_json::json!({}), None),
             (serde_json::json!({"Healthcheck": {"Test": []}}), None),
             (serde_json::json!({"Healthcheck": {"Test": ["NONE"]}}), None),
-            (
-                serde_json::json!({"Healthcheck": {"Test": ["CMD", "a", "b"]}}),
-                Some(vec!["a", "b"]),
-            ),
+            (serde_json::json!({"Healthcheck": {"Test": ["CMD", "a", "b"]}}), Some(vec!["a", "b"])),
             (
                 serde_json::json!({"Healthcheck": {"Test": ["CMD-SHELL", "a b"]}}),
                 Some(vec!["/bin/sh", "-c", "a b"]),

@@ -54,7 +54,12 @@ fn wants_restart(policy: &RestartPolicy, restarts: i64, exit_code: i32) -> bool 
 
 /// Whether a container that does not run is started when the daemon starts: it was started
 /// before, and its policy would start it again.
-pub(crate) fn wanted_at_boot(policy: &RestartPolicy, restarts: i64, stopped: bool, exit_code: i32) -> bool {
+pub(crate) fn wanted_at_boot(
+    policy: &RestartPolicy,
+    restarts: i64,
+    stopped: bool,
+    exit_code: i32,
+) -> bool {
     match policy.name.as_str() {
         "unless-stopped" => !stopped,
         // An explicit stop holds only until the daemon starts again: that is what sets the two
@@ -108,8 +113,7 @@ mod tests {
         let delays: Vec<_> = (0..12)
             .map(|_| backoff.decide(&always, 0, ending(1, false, 0)).unwrap().as_millis())
             .collect();
-        let expected =
-            [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000];
+        let expected = [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000];
         assert_eq!(delays, expected);
         let after = backoff.decide(&always, 0, ending(1, false, 10)).unwrap();
         assert_eq!(after, Duration::from_millis(100));

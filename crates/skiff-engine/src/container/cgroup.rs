@@ -38,13 +38,10 @@ pub(crate) fn of(record: &Record, pid: i32) -> Result<Cgroup> {
             }
             continue;
         }
-        let is_named = |controller: &Controller| {
-            names.split(',').any(|name| name == controller.name())
-        };
-        let found = layout
-            .hierarchies
-            .iter()
-            .find(|hierarchy| hierarchy.controllers.iter().any(is_named));
+        let is_named =
+            |controller: &Controller| names.split(',').any(|name| name == controller.name());
+        let found =
+            layout.hierarchies.iter().find(|hierarchy| hierarchy.controllers.iter().any(is_named));
         if let Some(hierarchy) = found {
             let dir = hierarchy.mount_point.join(path.trim_start_matches('/'));
             paths.v1.push(ControllerDir { controllers: hierarchy.controllers.clone(), dir });

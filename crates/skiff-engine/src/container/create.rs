@@ -63,7 +63,8 @@ pub(super) async fn create(
         }
     };
     let event = record.clone();
-    let container = spawn(core, Initial { record, state: State::Created, monitor: None, restart: false });
+    let container =
+        spawn(core, Initial { record, state: State::Created, monitor: None, restart: false });
     core.containers.register(container, reservation);
     drop(held);
     effect::emit(&core.events, &event, "create", []);
@@ -83,8 +84,9 @@ async fn make(
     }
     // The root of the container's file system is this directory's.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(paths.upper(), open)
-        .map_err(|error| Error::failed(format!("set mode of {}", paths.upper().display()), error))?;
+    std::fs::set_permissions(paths.upper(), open).map_err(|error| {
+        Error::failed(format!("set mode of {}", paths.upper().display()), error)
+    })?;
     files::write(&core.config, paths, &record)?;
     let resolved = mounts::resolve(core, &record.config, &record.host_config)?;
     record.mounts = resolved.mounts;
@@ -98,11 +100,8 @@ async fn make(
         if copy {
             volume::copy_up(&core, &record)?;
         }
-        let durability = if record.host_config.auto_remove {
-            Durability::Written
-        } else {
-            Durability::Synced
-        };
+        let durability =
+            if record.host_config.auto_remove { Durability::Written } else { Durability::Synced };
         record::save(&dir, &record, durability).map(|()| record)
     });
     let record = record.await.map_err(|error| Error::failed("save the record", error))??;
@@ -233,9 +232,7 @@ fn network(core: &Core, host: &mut HostConfig, warnings: &mut Vec<String>) -> Re
     }
     let published = host.publish_all_ports || !host.port_bindings.is_empty();
     if published && host.network_mode == "host" {
-        warnings.push(
-            "Published ports are discarded when using host network mode".to_owned(),
-        );
+        warnings.push("Published ports are discarded when using host network mode".to_owned());
     }
     if published && matches!(owner(&host.network_mode), Owner::Container(_)) {
         return Err(Error::invalid(

@@ -12,9 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skiff_api::{Health, WaitResponse};
-use skiff_shim::protocol::{
-    Answer, AttachRequest, Event as MonitorEvent, ExecRequest, ExitRecord, Message, Op, Reply,
-};
+use skiff_shim::protocol::{AttachRequest, ExecRequest, Message, Op};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -22,12 +20,12 @@ use tokio::time::Instant;
 use super::monitor::Monitor;
 use super::record::{Life, Paths, Record};
 use super::registry::{Container, View};
-use super::state::{Denied, Effect, Event, Live, Next, State, step};
+use super::state::{Denied, Effect, Event, State, step};
 use super::wait::Waiters;
 use super::{RemoveOptions, WaitCondition};
+use crate::Core;
 use crate::error::{Error, Result};
-use crate::restart::{Backoff, Ending};
-use crate::{Core, clock};
+use crate::restart::Backoff;
 
 /// Requests that wait for a driver at most; more wait outside.
 const QUEUE: usize = 32;
@@ -44,16 +42,45 @@ pub(crate) type Answering<T = ()> = oneshot::Sender<Result<T>>;
 /// What a driver is asked.
 pub(crate) enum Command {
     /// A step in the container's life. `asked` is the name the client used.
-    Life { asked: String, wish: Wish, answer: Answering },
-    Wait { condition: WaitCondition, registered: oneshot::Sender<()>, ended: oneshot::Sender<WaitResponse> },
-    Attach { request: AttachRequest, socket: OwnedFd, answer: Answering },
-    Resize { exec: Option<String>, width: u16, height: u16, answer: Answering },
-    Exec { request: Box<ExecRequest>, socket: Option<OwnedFd>, answer: oneshot::Sender<Result<i32>> },
-    SignalExec { exec: String, signal: i32 },
+    Life {
+        asked: String,
+        wish: Wish,
+        answer: Answering,
+    },
+    Wait {
+        condition: WaitCondition,
+        registered: oneshot::Sender<()>,
+        ended: oneshot::Sender<WaitResponse>,
+    },
+    Attach {
+        request: AttachRequest,
+        socket: OwnedFd,
+        answer: Answering,
+    },
+    Resize {
+        exec: Option<String>,
+        width: u16,
+        height: u16,
+        answer: Answering,
+    },
+    Exec {
+        request: Box<ExecRequest>,
+        socket: Option<OwnedFd>,
+        answer: oneshot::Sender<Result<i32>>,
+    },
+    SignalExec {
+        exec: String,
+        signal: i32,
+    },
     /// Answered when everything that happened before in the container is known here.
-    CatchUp { answer: Answering },
+    CatchUp {
+        answer: Answering,
+    },
     /// Makes a changed record, which is then saved and published; answers with the one before.
-    Change { change: Change, answer: Answering<Arc<Record>> },
+    Change {
+        change: Change,
+        answer: Answering<Arc<Record>>,
+    },
     Health(Health),
 }
 
@@ -213,35 +240,41 @@ pub(crate) fn spawn(core: &Arc<Core>, initial: Initial) -> Arc<Container> {
 }
 
 impl Driver {
+    /// Serves until the container is gone or the engine ends. What it calls is boxed: a thousand
+    /// drivers that wait should not each have room for everything they might do.
     async fn run(mut self, restart: bool) {
         let mut stopping = self.core.stopping.subscribe();
         if self.state.live().is_some() {
             self.begin_health();
         }
         if restart {
-            self.begin_start(true).await;
-            self.settle().await;
+            Box::pin(self.begin_start(true)).await;
+            Box::pin(self.settle()).await;
         }
         while !self.gone {
             let timer = self.next_timer();
             tokio::select! {
                 biased;
-                message = next_message(&mut self.monitor) => self.on_message(message).await,
+                message = next_message(&mut self.monitor) => {
+                    Box::pin(self.on_message(message)).await;
+                }
                 message = next_message(&mut self.leaving) => {
                     if !matches!(message, Ok(Some(_))) {
                         self.leaving = None;
                     }
                 }
-                Some(fact) = self.finished.recv() => self.on_fact(fact).await,
-                Some(command) = self.commands.recv() => self.on_command(command).await,
+                Some(fact) = self.finished.recv() => Box::pin(self.on_fact(fact)).await,
+                Some(command) = self.commands.recv() => {
+                    Box::pin(self.on_command(command)).await;
+                }
                 () = self.container.attaching.notified(), if self.launch_by.is_some() => {}
-                () = sleep_until(timer) => self.on_timer().await,
+                () = sleep_until(timer) => Box::pin(self.on_timer()).await,
                 () = ended(&mut stopping) => break,
             }
             if self.launch_by.is_some() && self.container.attaching.none() {
-                self.launch().await;
+                Box::pin(self.launch()).await;
             }
-            self.settle().await;
+            Box::pin(self.settle()).await;
         }
         if let Some(probing) = self.probing.take() {
             probing.abort();
@@ -303,7 +336,7 @@ impl Driver {
             }
             Command::Wait { condition, registered, ended } => {
                 self.waiters.add(condition, ended, &self.state, &self.life);
-                drop(registered.send(()));
+                let _ = registered.send(());
             }
             Command::Attach { request, socket, answer } => {
                 self.on_attach(request, socket, answer).await;
@@ -317,15 +350,13 @@ impl Driver {
                 let op = Op::Resize { exec, width, height };
                 self.call(op, None, Call::Other(answer)).await;
             }
-            Command::Exec { request, socket, answer } => {
-                match step(&self.state, Event::Exec) {
-                    Ok(_) => self.call(Op::Exec(request), socket, Call::Exec(answer)).await,
-                    Err(denied) => {
-                        let error = self.refusal(denied, &self.record.id);
-                        drop(answer.send(Err(error)));
-                    }
+            Command::Exec { request, socket, answer } => match step(&self.state, Event::Exec) {
+                Ok(_) => self.call(Op::Exec(request), socket, Call::Exec(answer)).await,
+                Err(denied) => {
+                    let error = self.refusal(denied, &self.record.id);
+                    drop(answer.send(Err(error)));
                 }
-            }
+            },
             Command::SignalExec { exec, signal } => {
                 self.call(Op::Signal { exec: Some(exec), signal }, None, Call::Silent).await;
             }
@@ -455,189 +486,18 @@ impl Driver {
         }
     }
 
-    async fn on_message(&mut self, message: std::io::Result<Option<Message>>) {
-        match message {
-            Ok(Some(Message::Reply(reply))) => self.on_reply(reply).await,
-            Ok(Some(Message::Event(event))) => self.on_event(event),
-            // Gone, or talking nonsense, which makes it gone for us.
-            Ok(None) | Err(_) => self.on_monitor_lost().await,
-        }
-    }
-
-    async fn on_reply(&mut self, reply: Reply) {
-        let Reply { seq, answer } = reply;
-        let Some(call) = self.calls.remove(&seq) else { return };
-        match (call, answer) {
-            (Call::Launch, Answer::Started { pid, at }) => self.on_started(pid, at),
-            (Call::Launch, Answer::Failed(error)) => {
-                self.monitor = None;
-                self.on_start_failed(super::launch::failure(&error));
-            }
-            (Call::Launch, Answer::Refused(why)) => {
-                self.monitor = None;
-                self.on_start_failed((Error::internal(why), 128));
-            }
-            (Call::Launch, Answer::Done | Answer::Status(_)) => {}
-            (Call::Exec(done), Answer::Started { pid, .. }) => drop(done.send(Ok(pid))),
-            (Call::Exec(done), Answer::Failed(error)) => {
-                drop(done.send(Err(super::launch::exec_failure(&error))));
-            }
-            (Call::CatchUp(done), _) => drop(done.send(Ok(()))),
-            (Call::Other(done), Answer::Done | Answer::Started { .. }) => drop(done.send(Ok(()))),
-            (call, Answer::Refused(why)) => call.fail(Error::conflict(why)),
-            (call, Answer::Failed(error)) => call.fail(Error::internal(error.message)),
-            (call, Answer::Done | Answer::Status(_)) => {
-                call.fail(Error::internal("the monitor gave an answer that fits no question"));
-            }
-            (Call::Silent, Answer::Started { .. }) => {}
-        }
-    }
-
-    fn on_event(&mut self, event: MonitorEvent) {
-        match event {
-            MonitorEvent::Exited(record) => self.on_exited(record),
-            MonitorEvent::ExecExited { exec, exit_code } => self.on_exec_exited(&exec, exit_code),
-            // Only the monitor of the former run says so, see `leave`.
-            MonitorEvent::Released => {}
-            MonitorEvent::Oom => self.emit("oom", []),
-            MonitorEvent::AttachEnded { client, detached } => self.on_attach_ended(client, detached),
-        }
-    }
-
-    fn on_attach_ended(&mut self, client: u64, detached: bool) {
-        if !detached {
-            return;
-        }
-        match self.core.execs.detached(client) {
-            Some(exec) => self.emit("exec_detach", [("execID", exec)]),
-            None => self.emit("detach", []),
-        }
-    }
-
-    fn on_exec_exited(&mut self, exec: &str, exit_code: i32) {
-        if self.core.execs.exited(exec, exit_code) {
-            let attributes =
-                [("execID", exec.to_owned()), ("exitCode", exit_code.to_string())];
-            self.emit("exec_die", attributes);
-        }
-    }
-
-    fn on_started(&mut self, pid: i32, at: i64) {
-        self.launch_deadline = None;
-        self.life.started_at = at;
-        self.life.exit_code = 0;
-        self.life.oom_killed = false;
-        self.life.error.clear();
-        if self.apply(Event::Started(Live { pid, started_at: at })).is_ok() {
-            self.begin_health();
-        }
-        self.due.push_back(Due::Answer(Outcome::Started));
-    }
-
-    /// A start that came to nothing: what the client is told, and the exit code that says why.
-    pub(super) fn on_start_failed(&mut self, (error, exit_code): (Error, i32)) {
-        self.launch_deadline = None;
-        self.queued.clear();
-        self.life.error = error.to_string();
-        self.life.exit_code = exit_code;
-        if self.apply(Event::StartFailed).is_err() {
-            return;
-        }
-        super::launch::clean_run_dir(&self.paths);
-        let mut error = Some(error);
-        for answer in self.starts.drain(..) {
-            let kind = error.as_ref().map(Error::kind);
-            let error = error.take().unwrap_or_else(|| {
-                Error::internal(self.life.error.clone())
-                    .with_kind(kind.unwrap_or(crate::error::Kind::InvalidArgument))
-            });
-            drop(answer.send(Err(error)));
-        }
-        if self.record.host_config.auto_remove {
-            self.remove_volumes = true;
-            drop(self.apply(Event::Remove { force: false }));
-        }
-    }
-
-    pub(super) fn on_exited(&mut self, exit: ExitRecord) {
-        let Some(live) = self.state.live() else { return };
-        self.leaving = self.monitor.take();
-        self.fail_calls();
-        self.end_health();
-        for exec in self.core.execs.container_ended(&self.record.id) {
-            self.emit("exec_die", [("execID", exec), ("exitCode", "137".to_owned())]);
-        }
-        self.life.finished_at = exit.at;
-        self.life.exit_code = exit.exit_code;
-        self.life.oom_killed = exit.oom_killed;
-        let ran_for = u64::try_from(exit.at - live.started_at).unwrap_or(0);
-        let ending = Ending {
-            exit_code: exit.exit_code,
-            by_user: self.life.stopped_by_user,
-            ran_for: Duration::from_nanos(ran_for),
-        };
-        let policy = &self.record.host_config.restart_policy;
-        let next = match self.backoff.decide(policy, self.life.restart_count, ending) {
-            Some(delay) => {
-                self.restart_delay = delay;
-                Next::Restart
-            }
-            None if self.record.host_config.auto_remove => {
-                self.remove_volumes = true;
-                Next::Remove
-            }
-            None => Next::Rest,
-        };
-        if next == Next::Restart {
-            self.life.restart_count += 1;
-        }
-        if self.apply(Event::Exited(next)).is_ok() {
-            self.due.push_back(Due::Answer(Outcome::Ended));
-        }
-    }
-
-    /// The connection closed without an exit event. The exit record tells more, if there is one.
-    async fn on_monitor_lost(&mut self) {
-        self.monitor = None;
-        if matches!(self.state, State::Starting(_)) {
-            let error = Error::internal(format!(
-                "failed to start container {}: its monitor went away",
-                self.record.id
-            ));
-            self.fail_calls();
-            self.on_start_failed((error, 128));
-            return;
-        }
-        let Some(live) = self.state.live() else { return };
-        let exit = match super::launch::read_exit_record(&self.paths) {
-            Some(exit) => exit,
-            None => {
-                // Whatever is left of the container has no parent, no log and no exit code.
-                super::cgroup::kill(&self.record, live.pid).await;
-                ExitRecord { exit_code: 137, oom_killed: false, at: clock::now() }
-            }
-        };
-        self.on_exited(exit);
-    }
-
-    fn fail_calls(&mut self) {
-        for (_, call) in std::mem::take(&mut self.calls) {
-            call.fail(self.refusal(Denied::NotRunning, ""));
-        }
-    }
-
     async fn on_fact(&mut self, fact: Fact) {
         match fact {
             Fact::Frozen(Ok(())) => {
-                drop(self.apply(Event::Frozen));
+                let _ = self.apply(Event::Frozen);
                 self.due.push_back(Due::Answer(Outcome::Frozen));
             }
             Fact::Frozen(Err(error)) => {
-                drop(self.apply(Event::FreezeFailed));
+                let _ = self.apply(Event::FreezeFailed);
                 answer_all(&mut self.freezes, Err(error));
             }
             Fact::Thawed(Ok(())) => {
-                drop(self.apply(Event::Thawed));
+                let _ = self.apply(Event::Thawed);
                 self.due.push_back(Due::Answer(Outcome::Thawed));
             }
             Fact::Thawed(Err(error)) => answer_all(&mut self.thaws, Err(error)),
@@ -646,12 +506,12 @@ impl Driver {
                 if self.remove_volumes {
                     super::trash::discard_volumes(&self.core, &self.record).await;
                 }
-                drop(self.apply(Event::Removed));
+                let _ = self.apply(Event::Removed);
                 self.due.push_back(Due::Answer(Outcome::Removed));
             }
             Fact::Deleted(Err(error)) => {
                 self.life.error = error.to_string();
-                drop(self.apply(Event::RemoveFailed));
+                let _ = self.apply(Event::RemoveFailed);
                 answer_all(&mut self.removals, Err(error));
             }
         }
@@ -668,10 +528,10 @@ impl Driver {
         let now = Instant::now();
         let due = |timer: &mut Option<Instant>| timer.take_if(|at| *at <= now).is_some();
         if due(&mut self.grace) {
-            drop(self.apply(Event::GraceOver));
+            let _ = self.apply(Event::GraceOver);
         }
         if due(&mut self.restart_at) {
-            drop(self.apply(Event::BackoffOver));
+            let _ = self.apply(Event::BackoffOver);
         }
         if due(&mut self.launch_by) {
             self.launch().await;

@@ -206,17 +206,13 @@ impl Driver {
         let mut changed = change(&self.record)?;
         changed.life = Life { phase: phase(&self.state), ..self.life.clone() };
         let dir = self.paths.dir.clone();
-        let durability = if changed.host_config.auto_remove {
-            Durability::Written
-        } else {
-            Durability::Synced
-        };
+        let durability =
+            if changed.host_config.auto_remove { Durability::Written } else { Durability::Synced };
         let saved = tokio::task::spawn_blocking(move || {
             record::save(&dir, &changed, durability).map(|()| changed)
         });
-        let changed = saved
-            .await
-            .map_err(|error| Error::failed("save the changed record", error))??;
+        let changed =
+            saved.await.map_err(|error| Error::failed("save the changed record", error))??;
         let before = std::mem::replace(&mut self.record, Arc::new(changed));
         self.publish();
         Ok(before)
@@ -225,10 +221,7 @@ impl Driver {
     /// Begins probing, if the container has a health check.
     pub(super) fn begin_health(&mut self) {
         let Some(check) = health::Check::of(&self.record.config) else { return };
-        self.health = Some(Arc::new(Health {
-            status: "starting".to_owned(),
-            ..Health::default()
-        }));
+        self.health = Some(Arc::new(Health { status: "starting".to_owned(), ..Health::default() }));
         self.publish();
         let probing = health::begin(&self.core, &self.container, check, self.life.started_at);
         self.probing = Some(probing);

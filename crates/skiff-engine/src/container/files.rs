@@ -63,8 +63,7 @@ pub(crate) fn write(config: &EngineConfig, paths: &Paths, record: &Record) -> Re
 }
 
 fn put(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text)
-        .map_err(|error| Error::failed(format!("write {}", path.display()), error))
+    fs::write(path, text).map_err(|error| Error::failed(format!("write {}", path.display()), error))
 }
 
 fn hosts(mut text: String, extra: &[String]) -> String {

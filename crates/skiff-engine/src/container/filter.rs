@@ -9,8 +9,22 @@ use super::state::State;
 use crate::error::{Error, Result};
 
 const KNOWN: [&str; 16] = [
-    "ancestor", "before", "exited", "expose", "health", "id", "isolation", "is-task", "label",
-    "label!", "name", "network", "publish", "since", "status", "volume",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "isolation",
+    "is-task",
+    "label",
+    "label!",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
 ];
 
 const STATES: [&str; 7] =

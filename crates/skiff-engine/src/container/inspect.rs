@@ -59,8 +59,7 @@ pub(super) fn inspect(core: &Arc<Core>, name: &str, size: bool) -> Result<Contai
 fn state(view: &View) -> ContainerState {
     let life = &view.life;
     let live = view.state.live();
-    let restarting =
-        matches!(view.state, State::Restarting | State::Starting(Origin::Restarting));
+    let restarting = matches!(view.state, State::Restarting | State::Starting(Origin::Restarting));
     ContainerState {
         status: view.state.status().to_owned(),
         running: view.state.is_active(),

@@ -9,9 +9,9 @@ use skiff_shim::protocol::{ExitRecord, LaunchRequest, LogTarget};
 
 use super::record::{Paths, Record, ensure_dir};
 use super::registry::View;
-use super::spec::{Owner, owner};
 use super::spec::security::{Options, Seccomp};
-use super::spec::{self, Facts, Input, Peers};
+use super::spec::{self, Input, Peers};
+use super::spec::{Owner, owner};
 use super::{effect, files};
 use crate::config::EngineConfig;
 use crate::error::{Error, Kind, Result};
@@ -35,6 +35,8 @@ pub(super) async fn prepare(
 
 fn request(core: &Core, record: &Record, paths: &Paths) -> Result<LaunchRequest> {
     let (peers, network_peer) = peers(core, record)?;
+    let resolved = resolve_subpaths(core, record)?;
+    let record = resolved.as_ref().unwrap_or(record);
     make_sources(record)?;
     clean_run_dir(paths);
     ensure_dir(&paths.run_dir)?;
@@ -49,8 +51,7 @@ fn request(core: &Core, record: &Record, paths: &Paths) -> Result<LaunchRequest>
         files: files::bound(&core.config, paths, network_peer.as_deref()),
     };
     let mut spec = spec::build(&input)?;
-    let capabilities =
-        spec.process.as_ref().and_then(|process| process.capabilities.as_ref());
+    let capabilities = spec.process.as_ref().and_then(|process| process.capabilities.as_ref());
     let bounding = capabilities.map_or(&[][..], |sets| &sets.bounding);
     let seccomp = filter(&core.config, &record.host_config, bounding)?;
     if seccomp.is_none()
@@ -120,16 +121,36 @@ fn peers(core: &Core, record: &Record) -> Result<(Peers, Option<std::sync::Arc<V
     Ok((peers, network.map(|(view, _)| view)))
 }
 
+/// The record with parts of volumes replaced by what they are now; `None` without such parts.
+/// Containers write to volumes, so a part may have become a link: it must not lead out.
+fn resolve_subpaths(core: &Core, record: &Record) -> Result<Option<Record>> {
+    use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+    if record.mounts.iter().all(|mount| mount.subpath.is_empty()) {
+        return Ok(None);
+    }
+    let mut record = record.clone();
+    for mount in record.mounts.iter_mut().filter(|mount| !mount.subpath.is_empty()) {
+        let failed = |error: std::io::Error| {
+            Error::failed(format!("open {:?} in volume {}", mount.subpath, mount.point.name), error)
+        };
+        let volume = std::fs::File::open(core.volumes.data(&mount.point.name)).map_err(failed)?;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let part = openat2(&volume, &mount.subpath, flags, Mode::empty(), resolve)
+            .map_err(|error| failed(error.into()))?;
+        let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&part));
+        mount.source = std::fs::read_link(link).map_err(failed)?;
+    }
+    Ok(Some(record))
+}
+
 /// Makes the directories that binds may have made, as Docker's `-v` does.
 fn make_sources(record: &Record) -> Result<()> {
     for mount in record.mounts.iter().filter(|mount| mount.create_source) {
         if !mount.source.exists() {
             std::fs::create_dir_all(&mount.source).map_err(|error| {
                 Error::failed(
-                    format!(
-                        "error while creating mount source path '{}'",
-                        mount.source.display()
-                    ),
+                    format!("error while creating mount source path '{}'", mount.source.display()),
                     error,
                 )
             })?;
@@ -258,7 +279,7 @@ fn unmount_shm(paths: &Paths) {
     let shm = paths.shm();
     if shm.exists() {
         // Not mounted is what was wanted.
-        drop(rustix::mount::unmount(&shm, rustix::mount::UnmountFlags::DETACH));
+        let _ = rustix::mount::unmount(&shm, rustix::mount::UnmountFlags::DETACH);
     }
 }
 

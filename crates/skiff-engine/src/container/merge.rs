@@ -1,6 +1,6 @@
 //! A request's configuration over its image's, by Docker's rules. Pure.
 
-use skiff_api::{Config, Empty, HealthConfig, List};
+use skiff_api::{Config, HealthConfig, List};
 use skiff_model::image::ContainerConfig;
 
 use crate::error::{Error, Result};
@@ -17,10 +17,10 @@ pub(super) fn with_image(mut config: Config, image: &ContainerConfig) -> Result<
     set(&mut config.stop_signal, &image.stop_signal);
     config.stop_timeout = config.stop_timeout.or(image.stop_timeout);
     for port in image.exposed_ports.keys() {
-        config.exposed_ports.entry(port.clone()).or_insert_with(Empty::default);
+        config.exposed_ports.entry(port.clone()).or_default();
     }
     for path in image.volumes.keys() {
-        config.volumes.entry(path.clone()).or_insert_with(Empty::default);
+        config.volumes.entry(path.clone()).or_default();
     }
     for (key, value) in &image.labels {
         config.labels.entry(key.clone()).or_insert_with(|| value.clone());

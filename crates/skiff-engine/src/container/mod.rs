@@ -23,6 +23,7 @@ mod merge;
 pub(crate) mod monitor;
 mod mounts;
 mod names;
+mod news;
 pub(crate) mod operate;
 mod prune;
 pub mod record;
@@ -221,11 +222,7 @@ impl Containers {
     }
 
     /// Changes its limits and restart policy, also while it runs.
-    pub async fn update(
-        &self,
-        name: &str,
-        request: UpdateRequest,
-    ) -> Result<UpdateResponse> {
+    pub async fn update(&self, name: &str, request: UpdateRequest) -> Result<UpdateResponse> {
         update::update(&self.0, name, request).await
     }
 

@@ -79,12 +79,13 @@ impl Monitor {
     /// The next message; `None` when the monitor is gone. May be dropped and called again at any
     /// point without losing anything.
     pub(crate) async fn next(&mut self) -> io::Result<Option<Message>> {
-        let mut buffer = [0; 4096];
         loop {
             if let Some(message) = self.frames.next().map_err(io::Error::other)? {
                 return Ok(Some(message));
             }
             self.stream.readable().await?;
+            // Not before: what lives across the wait is part of every driver.
+            let mut buffer = [0; 4096];
             match self.stream.try_read(&mut buffer) {
                 Ok(0) => return Ok(None),
                 Ok(count) => self.frames.push(&buffer[..count]),

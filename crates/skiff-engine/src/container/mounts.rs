@@ -242,9 +242,30 @@ fn tmpfs(path: &str, options: &str) -> Result<One> {
 }
 
 const TMPFS_FLAGS: [&str; 24] = [
-    "defaults", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async",
-    "dirsync", "remount", "mand", "nomand", "atime", "noatime", "diratime", "nodiratime", "bind",
-    "rbind", "relatime", "norelatime", "strictatime",
+    "defaults",
+    "ro",
+    "rw",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "exec",
+    "noexec",
+    "sync",
+    "async",
+    "dirsync",
+    "remount",
+    "mand",
+    "nomand",
+    "atime",
+    "noatime",
+    "diratime",
+    "nodiratime",
+    "bind",
+    "rbind",
+    "relatime",
+    "norelatime",
+    "strictatime",
 ];
 
 fn check_tmpfs_option(option: &str) -> Result<()> {
@@ -260,9 +281,8 @@ fn check_tmpfs_option(option: &str) -> Result<()> {
 /// `--mount`.
 fn long_form(mount: &Mount) -> Result<One> {
     let kind = mount.kind.as_str();
-    let invalid = |why: String| {
-        Error::invalid(format!("invalid mount config for type \"{kind}\": {why}"))
-    };
+    let invalid =
+        |why: String| Error::invalid(format!("invalid mount config for type \"{kind}\": {why}"));
     if !matches!(kind, "bind" | "volume" | "tmpfs") {
         return match kind {
             "image" | "cluster" | "npipe" => Err(Error::not_implemented(format!(
@@ -314,10 +334,7 @@ fn long_bind(mount: &Mount, mut base: ResolvedMount) -> Result<ResolvedMount, St
         return Err("field Source must not be empty".to_owned());
     }
     if !mount.source.starts_with('/') {
-        return Err(format!(
-            "invalid mount path: '{}' mount path must be absolute",
-            mount.source
-        ));
+        return Err(format!("invalid mount path: '{}' mount path must be absolute", mount.source));
     }
     let options = mount.bind_options.clone().unwrap_or_default();
     let source = clean(&mount.source);
@@ -337,15 +354,14 @@ fn long_bind(mount: &Mount, mut base: ResolvedMount) -> Result<ResolvedMount, St
         );
     }
     if options.read_only_non_recursive && !mount.read_only {
-        return Err("mount options conflict: !ReadOnly && BindOptions.ReadOnlyNonRecursive"
-            .to_owned());
+        return Err(
+            "mount options conflict: !ReadOnly && BindOptions.ReadOnlyNonRecursive".to_owned()
+        );
     }
     if options.read_only_force_recursive {
         if !mount.read_only {
-            return Err(
-                "mount options conflict: !ReadOnly && BindOptions.ReadOnlyForceRecursive"
-                    .to_owned(),
-            );
+            return Err("mount options conflict: !ReadOnly && BindOptions.ReadOnlyForceRecursive"
+                .to_owned());
         }
         if base.point.propagation != "rprivate" {
             return Err("mount options conflict: BindOptions.ReadOnlyForceRecursive && \
@@ -386,7 +402,6 @@ fn long_volume(mount: &Mount, mut base: ResolvedMount) -> Result<One, String> {
         driver: driver.name,
         driver_opts: driver.options,
         labels: options.labels,
-        ..VolumeCreateRequest::default()
     };
     Ok((base, Some(request)))
 }

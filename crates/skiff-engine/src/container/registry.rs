@@ -195,9 +195,9 @@ impl Registry {
             index.by_id.range(asked.to_owned()..).take_while(|(id, _)| id.starts_with(asked));
         match (matches.next(), matches.next()) {
             (Some((_, container)), None) => Ok(container.clone()),
-            (Some(_), Some(_)) => Err(Error::invalid(format!(
-                "multiple IDs found with provided prefix: {asked}"
-            ))),
+            (Some(_), Some(_)) => {
+                Err(Error::invalid(format!("multiple IDs found with provided prefix: {asked}")))
+            }
             (None, _) => Err(Error::not_found(format!("No such container: {asked}"))),
         }
     }

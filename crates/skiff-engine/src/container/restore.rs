@@ -55,7 +55,8 @@ pub(crate) async fn open(config: EngineConfig) -> Result<Arc<Core>> {
         let life = &initial.record.life;
         let started = life.started_at != 0;
         if rests && started && host.auto_remove {
-            let paths = Paths::new(&core.config.data_root, &core.config.exec_root, &initial.record.id);
+            let paths =
+                Paths::new(&core.config.data_root, &core.config.exec_root, &initial.record.id);
             if let Err(error) = super::trash::discard(&core, &initial.record, &paths) {
                 log::warn(&format!("container {}: {error}", initial.record.id));
             }
@@ -86,9 +87,11 @@ async fn prepare(config: EngineConfig) -> Result<Core> {
 /// An engine without containers, whose keeper may not run.
 pub(crate) fn assemble(config: EngineConfig) -> Result<Core> {
     let make = |path: &Path, mode: u32| {
-        fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|error| {
-            Error::failed(format!("make directory {}", path.display()), error)
-        })
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(path)
+            .map_err(|error| Error::failed(format!("make directory {}", path.display()), error))
     };
     make(&config.data_root, 0o710)?;
     make(&config.exec_root, 0o700)?;
@@ -98,11 +101,8 @@ pub(crate) fn assemble(config: EngineConfig) -> Result<Core> {
     let store = skiff_store::Store::open(&config.data_root)
         .map_err(|error| Error::failed("open the image store", error))?;
     let volumes = volume::VolumeTable::open(&config.data_root)?;
-    let keeper = Keeper::new(
-        config.executable.clone(),
-        config.exec_root.clone(),
-        config.data_root.clone(),
-    );
+    let keeper =
+        Keeper::new(config.executable.clone(), config.exec_root.clone(), config.data_root.clone());
     Ok(Core {
         facts: facts(&config)?,
         host: Host {
@@ -216,14 +216,12 @@ async fn revive(mut record: Record, paths: Paths) -> Initial {
         ended(&mut record, &exit);
     } else if matches!(record.life.phase, Phase::Running | Phase::Paused) {
         // The host went down, or the monitor was killed: nobody saw how it ended.
-        ended(
-            &mut record,
-            &ExitRecord { exit_code: 255, oom_killed: false, at: clock::now() },
-        );
+        ended(&mut record, &ExitRecord { exit_code: 255, oom_killed: false, at: clock::now() });
     }
     // Before the exit record goes.
     if record.life != before
-        && let Err(error) = record::save(&paths.dir, &record, Durability::Written) {
+        && let Err(error) = record::save(&paths.dir, &record, Durability::Written)
+    {
         log::warn(&format!("container {}: {error}", record.id));
     }
     launch::clean_run_dir(&paths);

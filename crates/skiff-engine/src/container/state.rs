@@ -524,10 +524,9 @@ fn removing(live: Option<Live>, event: Event) -> Step {
         }
         (Event::GraceOver, Some(live)) => Ok((State::Running(live), vec![Effect::GiveUp])),
         (Event::Thawed, Some(_)) => Ok((State::Removing(live), vec![])),
-        (Event::Removed, None) => Ok((
-            State::Removing(None),
-            vec![Effect::Emit(Notice::Destroy), Effect::WakeRemoved],
-        )),
+        (Event::Removed, None) => {
+            Ok((State::Removing(None), vec![Effect::Emit(Notice::Destroy), Effect::WakeRemoved]))
+        }
         (Event::RemoveFailed, None) => Ok((State::Dead, vec![Effect::Persist])),
         (Event::Exited(_) | Event::GraceOver | Event::Thawed, None)
         | (Event::Removed | Event::RemoveFailed, Some(_))

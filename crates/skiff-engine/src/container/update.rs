@@ -106,10 +106,9 @@ fn merge(own: &mut Resources, wanted: &Resources) -> Result<()> {
     number(&mut own.memory_reservation, wanted.memory_reservation);
     number(&mut own.kernel_memory, wanted.kernel_memory);
     memory(own, wanted)?;
-    for (own, wanted) in [
-        (&mut own.cpuset_cpus, &wanted.cpuset_cpus),
-        (&mut own.cpuset_mems, &wanted.cpuset_mems),
-    ] {
+    for (own, wanted) in
+        [(&mut own.cpuset_cpus, &wanted.cpuset_cpus), (&mut own.cpuset_mems, &wanted.cpuset_mems)]
+    {
         if !wanted.is_empty() {
             own.clone_from(wanted);
         }
@@ -146,7 +145,8 @@ mod tests {
 
     #[test]
     fn only_what_is_named_changes() {
-        let mut own = Resources { memory: 10, memory_swap: 20, cpu_shares: 3, ..Default::default() };
+        let mut own =
+            Resources { memory: 10, memory_swap: 20, cpu_shares: 3, ..Default::default() };
         let wanted = Resources { cpu_shares: 5, pids_limit: Some(-1), ..Default::default() };
         merge(&mut own, &wanted).unwrap();
         assert_eq!((own.memory, own.memory_swap, own.cpu_shares), (10, 20, 5));

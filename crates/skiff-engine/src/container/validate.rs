@@ -30,8 +30,7 @@ pub(super) fn config(config: &Config) -> Result<()> {
             return Err(Error::invalid(format!("invalid environment variable: {variable}")));
         }
     }
-    if !config.stop_signal.is_empty() && skiff_model::signal::parse(&config.stop_signal).is_none()
-    {
+    if !config.stop_signal.is_empty() && skiff_model::signal::parse(&config.stop_signal).is_none() {
         return Err(Error::invalid(format!("invalid signal: {}", config.stop_signal)));
     }
     for name in [&config.hostname, &config.domainname] {
@@ -74,9 +73,7 @@ fn health(check: &HealthConfig) -> Result<()> {
         ("StartInterval", check.start_interval),
     ] {
         if value != 0 && value < MILLISECOND {
-            return Err(Error::invalid(format!(
-                "{name} in Healthcheck cannot be less than 1ms"
-            )));
+            return Err(Error::invalid(format!("{name} in Healthcheck cannot be less than 1ms")));
         }
     }
     if check.retries < 0 {
@@ -157,13 +154,13 @@ pub(super) fn restart_policy(policy: &RestartPolicy) -> Result<()> {
                  'on-failure'{negative}"
             )))
         }
-        "" if count != 0 => {
-            Err(Error::invalid("invalid restart policy: maximum retry count can only be used with \
-                                'on-failure'"))
-        }
-        "on-failure" if count < 0 => Err(Error::invalid(
-            "invalid restart policy: maximum retry count cannot be negative",
+        "" if count != 0 => Err(Error::invalid(
+            "invalid restart policy: maximum retry count can only be used with \
+                                'on-failure'",
         )),
+        "on-failure" if count < 0 => {
+            Err(Error::invalid("invalid restart policy: maximum retry count cannot be negative"))
+        }
         "" | "no" | "always" | "unless-stopped" | "on-failure" => Ok(()),
         name => Err(Error::invalid(format!(
             "invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', \
@@ -287,9 +284,8 @@ fn cpuset(which: &str, list: &str) -> Result<()> {
     if list.is_empty() {
         return Ok(());
     }
-    let bad = |why: String| {
-        Error::invalid(format!("Invalid value {list} for cpuset {which}: {why}"))
-    };
+    let bad =
+        |why: String| Error::invalid(format!("Invalid value {list} for cpuset {which}: {why}"));
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let number =
@@ -319,8 +315,21 @@ fn block_io(resources: &Resources) -> Result<()> {
 }
 
 const ULIMITS: [&str; 15] = [
-    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc",
-    "rss", "rtprio", "rttime", "sigpending", "stack",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
 ];
 
 /// Checks one resource limit.
@@ -337,9 +346,8 @@ pub(super) fn ulimit(name: &str, soft: i64, hard: i64) -> Result<()> {
 }
 
 fn modes(host: &HostConfig) -> Result<()> {
-    let container = |mode: &str| {
-        mode.strip_prefix("container:").is_some_and(|container| !container.is_empty())
-    };
+    let container =
+        |mode: &str| mode.strip_prefix("container:").is_some_and(|container| !container.is_empty());
     if !matches!(host.pid_mode.as_str(), "" | "host") && !container(&host.pid_mode) {
         return Err(Error::invalid(format!("invalid PID mode: {}", host.pid_mode)));
     }
@@ -392,9 +400,8 @@ fn sysctls(host: &HostConfig) -> Result<()> {
         ) || dotted.starts_with("fs.mqueue.");
         let net = dotted.starts_with("net.");
         let uts = matches!(dotted.as_str(), "kernel.hostname" | "kernel.domainname");
-        let refused = |why: &str| {
-            Err(Error::invalid(format!("sysctl '{key}' is not allowed: {why}")))
-        };
+        let refused =
+            |why: &str| Err(Error::invalid(format!("sysctl '{key}' is not allowed: {why}")));
         if ipc && host.ipc_mode == "host" {
             return refused("the IPC namespace is the host's");
         }
@@ -415,10 +422,18 @@ fn sysctls(host: &HostConfig) -> Result<()> {
 fn log(host: &HostConfig) -> Result<()> {
     let log = &host.log_config;
     let known: &[&str] = match log.kind.as_str() {
-        "" | "json-file" | "local" => {
-            &["max-file", "max-size", "compress", "labels", "labels-regex", "env", "env-regex",
-              "tag", "mode", "max-buffer-size"]
-        }
+        "" | "json-file" | "local" => &[
+            "max-file",
+            "max-size",
+            "compress",
+            "labels",
+            "labels-regex",
+            "env",
+            "env-regex",
+            "tag",
+            "mode",
+            "max-buffer-size",
+        ],
         "none" => &["mode", "max-buffer-size"],
         other => {
             return Err(Error::invalid(format!(

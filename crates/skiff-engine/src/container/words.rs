@@ -24,14 +24,19 @@ impl State {
 
 /// The last end of a container, for [`describe`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LastEnd {
+pub(crate) struct LastEnd {
     pub exit_code: i32,
     /// Nanoseconds since the epoch.
     pub at: i64,
 }
 
 /// The STATUS column of `ps`: `Up 5 minutes (Paused)`. `now` in nanoseconds since the epoch.
-pub fn describe(state: &State, end: Option<LastEnd>, health: Option<&Health>, now: i64) -> String {
+pub(crate) fn describe(
+    state: &State,
+    end: Option<LastEnd>,
+    health: Option<&Health>,
+    now: i64,
+) -> String {
     let ago = |at: i64| human_duration(now.saturating_sub(at));
     match (state, end) {
         (State::Paused(live), _) => format!("Up {} (Paused)", ago(live.started_at)),
@@ -127,7 +132,12 @@ mod tests {
             (State::Starting(Origin::Exited), end, None, "Exited (137) 2 minutes ago"),
             (State::Running(live), None, None, "Up 5 minutes"),
             (State::Running(live), end, Some(health("healthy")), "Up 5 minutes (healthy)"),
-            (State::Running(live), end, Some(health("starting")), "Up 5 minutes (health: starting)"),
+            (
+                State::Running(live),
+                end,
+                Some(health("starting")),
+                "Up 5 minutes (health: starting)",
+            ),
             (State::Running(live), end, Some(health("none")), "Up 5 minutes"),
             (State::Pausing(live), None, None, "Up 5 minutes"),
             (State::Paused(live), None, Some(health("healthy")), "Up 5 minutes (Paused)"),

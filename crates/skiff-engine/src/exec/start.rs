@@ -81,7 +81,7 @@ fn tell(socket: OwnedFd, tty: bool, text: &str) {
     bytes.extend_from_slice(text.as_bytes());
     let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;
     // A client that is gone needs no error.
-    drop(rustix::net::send(socket.as_fd(), &bytes, flags));
+    let _ = rustix::net::send(socket.as_fd(), &bytes, flags);
 }
 
 async fn begin(
@@ -113,11 +113,12 @@ async fn begin(
             _ => (None, Vec::new()),
         };
         let detach_keys = if config.tty {
-            detach_sequence(Some(&config.detach_keys).map(String::as_str).filter(|k| !k.is_empty()))?
+            let keys = config.detach_keys.as_str();
+            detach_sequence((!keys.is_empty()).then_some(keys))?
         } else {
             Vec::new()
         };
-        let attach = attached.then(|| AttachRequest {
+        let attach = attached.then_some(AttachRequest {
             client,
             stdin: config.attach_stdin,
             stdout: config.attach_stdout,
@@ -176,8 +177,7 @@ fn request(
     let process = spec::exec_process(&record.config, host, &core.facts, config)?;
     let bounding = process.capabilities.as_ref().map_or(&[][..], |sets| &sets.bounding);
     let privileged = host.privileged || config.privileged;
-    let seccomp =
-        if privileged { None } else { launch::filter(&core.config, host, bounding)? };
+    let seccomp = if privileged { None } else { launch::filter(&core.config, host, bounding)? };
     let user = if config.user.is_empty() { &record.config.user } else { &config.user };
     Ok(ExecRequest {
         exec: id.to_owned(),

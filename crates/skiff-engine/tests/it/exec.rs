@@ -82,10 +82,7 @@ async fn execs_are_refused_where_docker_refuses_them() {
     let detach = || ExecStartOptions { detach: true, ..ExecStartOptions::default() };
     execs.start(&exec, detach(), None).await.unwrap();
     assert_eq!(execs.start(&exec, detach(), None).await.unwrap_err().kind(), Kind::Conflict);
-    assert_eq!(
-        execs.inspect("nope").await.unwrap_err().to_string(),
-        "No such exec instance: nope"
-    );
+    assert_eq!(execs.inspect("nope").await.unwrap_err().to_string(), "No such exec instance: nope");
     rig.remove("cc").await;
     assert_eq!(execs.inspect(&exec).await.unwrap_err().kind(), Kind::NotFound);
 }
@@ -144,8 +141,7 @@ async fn a_probe_that_takes_too_long_is_killed() {
     rig.until("unhealthy", |rig| health(rig).status == "unhealthy").await;
     assert_eq!(health(&rig).log[0].output, "Health check exceeded timeout (50ms)");
     // One may be running at this very moment; a second one would be one that was not killed.
-    let (output, _) =
-        exec(&rig, &["sh", "-c", "ps | grep -c 'sleep 100[0]'"], json!({})).await;
+    let (output, _) = exec(&rig, &["sh", "-c", "ps | grep -c 'sleep 100[0]'"], json!({})).await;
     assert!(output.trim().parse::<u32>().unwrap() <= 2, "{output}");
     rig.remove("cc").await;
 }

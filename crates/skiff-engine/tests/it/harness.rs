@@ -38,8 +38,11 @@ fn rootfs() -> &'static [u8] {
         ] {
             drop(std::os::unix::fs::symlink("busybox", dir.join("bin").join(name)));
         }
-        std::fs::write(dir.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nann:x:7:8::/tmp:/bin/sh\n")
-            .unwrap();
+        std::fs::write(
+            dir.join("etc/passwd"),
+            "root:x:0:0::/root:/bin/sh\nann:x:7:8::/tmp:/bin/sh\n",
+        )
+        .unwrap();
         std::fs::write(dir.join("etc/group"), "root:x:0:\nstaff:x:8:\nmore:x:9:ann\n").unwrap();
         std::fs::write(dir.join("data/from-image"), "image\n").unwrap();
         std::fs::write(dir.join("bin/not-executable"), "#!/bin/sh\n").unwrap();
@@ -112,8 +115,7 @@ impl Rig {
 
     /// Runs a script to its end and gives what it wrote and its exit code.
     pub(crate) async fn output(&self, script: &str, more: serde_json::Value) -> (String, i64) {
-        let response =
-            self.containers().create(None, None, request(script, more)).await.unwrap();
+        let response = self.containers().create(None, None, request(script, more)).await.unwrap();
         let id = response.id;
         let stream = self.attach(&id, false).await;
         let wait = self.containers().wait(&id, WaitCondition::NextExit).await.unwrap();
@@ -174,7 +176,14 @@ impl Rig {
                 .list(&all)
                 .unwrap()
                 .iter()
-                .map(|one| format!("{}: {} {}", one.names[0], one.status, self.inspect(&one.id).state.error))
+                .map(|one| {
+                    format!(
+                        "{}: {} {}",
+                        one.names[0],
+                        one.status,
+                        self.inspect(&one.id).state.error
+                    )
+                })
                 .collect();
             panic!("never happened: {what}; {states:?}");
         }
@@ -193,10 +202,23 @@ impl Drop for Rig {
     }
 }
 
+/// Ends what is in a container's control groups, and them.
 fn kill_group(id: &str) {
-    let procs = format!("/sys/fs/cgroup/pids/skiff-engine-test/{id}/cgroup.procs");
-    for pid in std::fs::read_to_string(procs).unwrap_or_default().lines() {
-        drop(Command::new("kill").args(["-9", pid]).status());
+    let groups = || {
+        let roots = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+        roots.map(|root| root.path().join("skiff-engine-test").join(id)).filter(|dir| dir.exists())
+    };
+    for group in groups() {
+        let procs = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+        for pid in procs.lines() {
+            drop(Command::new("kill").args(["-9", pid]).status());
+        }
+    }
+    let begun = std::time::Instant::now();
+    while groups().any(|group| std::fs::remove_dir(group).is_err())
+        && begun.elapsed() < Duration::from_secs(2)
+    {
+        std::thread::yield_now();
     }
 }
 

@@ -16,9 +16,7 @@ async fn a_container_runs_writes_and_ends_with_its_exit_code() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_removed_when_it_ends_leaves_nothing() {
     let rig = Rig::new().await;
-    let id = rig
-        .create("one", "echo bye", json!({"HostConfig": {"AutoRemove": true}}))
-        .await;
+    let id = rig.create("one", "echo bye", json!({"HostConfig": {"AutoRemove": true}})).await;
     let stream = rig.attach(&id, false).await;
     let wait = rig.containers().wait(&id, WaitCondition::Removed).await.unwrap();
     rig.start(&id).await;
@@ -114,8 +112,7 @@ async fn programs_that_cannot_run_fail_the_start_with_dockers_words() {
     {
         let name = format!("bad{index}");
         rig.create(&name, "", json!({"Cmd": [command]})).await;
-        let error =
-            rig.containers().start(&name, StartOptions::default()).await.unwrap_err();
+        let error = rig.containers().start(&name, StartOptions::default()).await.unwrap_err();
         let text = error.to_string();
         assert_eq!(error.kind(), Kind::InvalidArgument, "{text}");
         assert!(text.starts_with("failed to create task for container"), "{text}");
@@ -163,9 +160,24 @@ async fn events_come_in_dockers_order() {
     assert_eq!(
         seen,
         [
-            "create", "attach", "start", "rename /one", "pause", "unpause", "kill 10", "kill 9",
-            "die 137", "start", "kill 9", "die 137", "stop", "start", "restart", "kill 9",
-            "die 137", "destroy"
+            "create",
+            "attach",
+            "start",
+            "rename /one",
+            "pause",
+            "unpause",
+            "kill 10",
+            "kill 9",
+            "die 137",
+            "start",
+            "kill 9",
+            "die 137",
+            "stop",
+            "start",
+            "restart",
+            "kill 9",
+            "die 137",
+            "destroy"
         ]
     );
 }

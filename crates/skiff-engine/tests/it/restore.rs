@@ -30,8 +30,12 @@ async fn exit_codes_of_containers_that_ended_meanwhile_are_known() {
     rig.run("ended", "while test ! -e /tmp/go; do sleep 0.01; done; exit 9", json!({})).await;
     let id = rig.inspect("ended").id;
     rig.create("never", "true", json!({})).await;
-    rig.run("rm", "while test ! -e /tmp/go; do sleep 0.01; done",
-            json!({"HostConfig": {"AutoRemove": true}})).await;
+    rig.run(
+        "rm",
+        "while test ! -e /tmp/go; do sleep 0.01; done",
+        json!({"HostConfig": {"AutoRemove": true}}),
+    )
+    .await;
     let removed = rig.inspect("rm").id;
     rig.engine.shutdown().await;
     for id in [&id, &removed] {
@@ -102,8 +106,12 @@ async fn after_a_reboot_policies_decide_what_is_started() {
     for name in ["always", "stopped", "no"] {
         rig.stop(name, 0).await;
     }
-    rig.create("unless", "exec sleep 1000",
-               json!({"HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}}})).await;
+    rig.create(
+        "unless",
+        "exec sleep 1000",
+        json!({"HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}}}),
+    )
+    .await;
     rig.start("unless").await;
     rig.engine.shutdown().await;
     let pid = rig.containers().inspect("unless", false).unwrap().state.pid;

@@ -1,8 +1,8 @@
 //! What requests ask for, seen from inside.
 
 use serde_json::json;
-use skiff_engine::container::{ListOptions, StartOptions};
 use skiff_api::filters::Filters;
+use skiff_engine::container::{ListOptions, StartOptions, WaitCondition};
 
 use crate::harness::{Rig, request};
 
@@ -20,8 +20,12 @@ async fn settings_reach_the_process() {
             json!({"HostConfig": {"ReadonlyRootfs": true, "Tmpfs": {"/t": "size=1m"}}}),
             "tmpfs\n",
         ),
-        ("ulimit -n", json!({"HostConfig": {"Ulimits":
-            [{"Name": "nofile", "Soft": 100, "Hard": 200}]}}), "100\n"),
+        (
+            "ulimit -n",
+            json!({"HostConfig": {"Ulimits":
+            [{"Name": "nofile", "Soft": 100, "Hard": 200}]}}),
+            "100\n",
+        ),
         (
             "cat /proc/sys/net/core/somaxconn",
             json!({"HostConfig": {"Sysctls": {"net.core.somaxconn": "77"}}}),
@@ -134,16 +138,20 @@ async fn binds_and_volumes_are_mounted() {
     let (output, _) = rig.output("cat /data/kept /data/from-image", volume()).await;
     assert_eq!(output, "kept\nimage\n");
     let (output, _) = rig
-        .output("cat /v/a/file", json!({"HostConfig": {"Mounts": [
-            {"Type": "bind", "Source": host, "Target": "/v/a", "ReadOnly": true}]}}))
+        .output(
+            "cat /v/a/file",
+            json!({"HostConfig": {"Mounts": [
+            {"Type": "bind", "Source": host, "Target": "/v/a", "ReadOnly": true}]}}),
+        )
         .await;
     assert_eq!(output, "outside\n");
     // An anonymous volume goes with its container.
     let anonymous = json!({"Volumes": {"/data": {}}, "HostConfig": {"AutoRemove": true}});
     rig.create("gone", "true", anonymous).await;
     assert_eq!(rig.inspect("gone").mounts.len(), 1);
+    let removed = rig.containers().wait("gone", WaitCondition::Removed).await.unwrap();
     rig.start("gone").await;
-    rig.until("removed", |rig| rig.containers().inspect("gone", false).is_err()).await;
+    assert_eq!(removed.await.status_code, 0);
     let volumes = rig.engine.volumes().list(&Filters::default()).unwrap().volumes;
     assert_eq!(volumes.iter().map(|volume| volume.name.as_str()).collect::<Vec<_>>(), ["vol"]);
 }
@@ -161,9 +169,8 @@ async fn namespaces_can_be_shared() {
     let sharing = json!({"HostConfig": {
         "NetworkMode": "container:donor", "IpcMode": "container:donor", "PidMode": "container:donor"
     }});
-    let (output, _) = rig
-        .output("hostname; cat /dev/shm/x; ps | grep -c 'sleep 100[0]'", sharing.clone())
-        .await;
+    let (output, _) =
+        rig.output("hostname; cat /dev/shm/x; ps | grep -c 'sleep 100[0]'", sharing.clone()).await;
     assert_eq!(output, "donor\nsecret\n1\n");
     rig.stop("donor", 0).await;
     rig.create("late", "true", sharing).await;
@@ -172,8 +179,10 @@ async fn namespaces_can_be_shared() {
     rig.remove("donor").await;
     let own = std::process::Command::new("readlink").arg("/proc/self/ns/net").output().unwrap();
     let (output, _) = rig
-        .output("readlink /proc/self/ns/net || ls -l /proc/self/ns/net",
-                json!({"HostConfig": {"NetworkMode": "host"}}))
+        .output(
+            "readlink /proc/self/ns/net || ls -l /proc/self/ns/net",
+            json!({"HostConfig": {"NetworkMode": "host"}}),
+        )
         .await;
     let own = String::from_utf8(own.stdout).unwrap();
     assert!(output.contains(own.trim()), "{output}");
@@ -220,11 +229,15 @@ async fn wrong_requests_leave_nothing_behind() {
     for (more, message) in [
         (json!({"Image": "nope"}), "No such image: nope:latest"),
         (json!({"Image": ""}), "invalid reference format"),
-        (json!({"WorkingDir": "rel"}),
-         "the working directory 'rel' is invalid, it needs to be an absolute path"),
+        (
+            json!({"WorkingDir": "rel"}),
+            "the working directory 'rel' is invalid, it needs to be an absolute path",
+        ),
         (json!({"HostConfig": {"NetworkMode": "nope"}}), "network nope not found"),
-        (json!({"HostConfig": {"Binds": ["/a:b"]}}),
-         "invalid volume specification: '/a:b': invalid mount path: 'b' mount path must be absolute"),
+        (
+            json!({"HostConfig": {"Binds": ["/a:b"]}}),
+            "invalid volume specification: '/a:b': invalid mount path: 'b' mount path must be absolute",
+        ),
         (json!({"HostConfig": {"Binds": ["/a:/b", "/c:/b"]}}), "Duplicate mount point: /b"),
         (json!({"HostConfig": {"PidMode": "container:nope"}}), "No such container: nope"),
     ] {

@@ -1,7 +1,7 @@
 //! Docker's defaults for a container's isolation, as data.
 
 /// Capabilities of a container that asks for nothing else.
-pub const CAPABILITIES: [&str; 14] = [
+pub(crate) const CAPABILITIES: [&str; 14] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
     "CAP_FSETID",
@@ -19,7 +19,7 @@ pub const CAPABILITIES: [&str; 14] = [
 ];
 
 /// Paths a container cannot look into.
-pub const MASKED_PATHS: [&str; 12] = [
+pub(crate) const MASKED_PATHS: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -35,18 +35,17 @@ pub const MASKED_PATHS: [&str; 12] = [
 ];
 
 /// Paths a container cannot change.
-pub const READONLY_PATHS: [&str; 5] =
+pub(crate) const READONLY_PATHS: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// Search path of a container whose image and request name none.
-pub const PATH: &str =
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A mount every container has: destination, type, source, options.
-pub type SystemMount = (&'static str, &'static str, &'static str, &'static [&'static str]);
+pub(crate) type SystemMount = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
 /// In this order.
-pub const MOUNTS: [SystemMount; 6] = [
+pub(crate) const MOUNTS: [SystemMount; 6] = [
     ("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
     ("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
     (
@@ -60,11 +59,19 @@ pub const MOUNTS: [SystemMount; 6] = [
     ("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
 ];
 
-/// Character devices a container may use: major and minor.
-pub const DEVICE_RULES: [(i64, i64); 6] = [(1, 5), (1, 3), (1, 9), (1, 8), (5, 0), (5, 1)];
+/// Character devices a container may use: major and, unless all, minor. The last two are the
+/// multiplexer of its own terminals and the terminals.
+pub(crate) const DEVICE_RULES: [(i64, Option<i64>); 8] = [
+    (1, Some(5)),
+    (1, Some(3)),
+    (1, Some(9)),
+    (1, Some(8)),
+    (5, Some(0)),
+    (5, Some(1)),
+    (5, Some(2)),
+    (136, None),
+];
 
 /// Namespaced kernel settings of a container with a network of its own.
-pub const NETWORK_SYSCTLS: [(&str, &str); 2] = [
-    ("net.ipv4.ip_unprivileged_port_start", "0"),
-    ("net.ipv4.ping_group_range", "0 2147483647"),
-];
+pub(crate) const NETWORK_SYSCTLS: [(&str, &str); 2] =
+    [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];

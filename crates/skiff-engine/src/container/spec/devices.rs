@@ -61,7 +61,7 @@ fn rule(
 fn base_rules() -> Vec<DeviceCgroup> {
     let mut rules = vec![rule(false, "", None, None, "rwm")];
     for (major, minor) in defaults::DEVICE_RULES {
-        rules.push(rule(true, "c", Some(major), Some(minor), "rwm"));
+        rules.push(rule(true, "c", Some(major), minor, "rwm"));
     }
     rules.push(rule(false, "c", Some(10), Some(229), "rwm"));
     rules

@@ -144,8 +144,7 @@ fn one(mount: &ResolvedMount) -> Result<Mount> {
         ReadOnly::Shallow => "ro",
     };
     let recursion = if mount.non_recursive { "bind" } else { "rbind" };
-    let mut options: Vec<String> =
-        [recursion, read_only, propagation].map(str::to_owned).to_vec();
+    let mut options: Vec<String> = [recursion, read_only, propagation].map(str::to_owned).to_vec();
     if mount.point.kind == "volume" && mount.read_only == ReadOnly::No {
         options.retain(|option| option != "rw");
     }

@@ -120,8 +120,7 @@ pub(crate) fn capabilities(host: &HostConfig, all: &[String]) -> Result<Vec<Stri
         (false, true) => Vec::new(),
         (false, false) => defaults::CAPABILITIES.map(str::to_owned).to_vec(),
     };
-    let mut result: Vec<String> =
-        base.into_iter().filter(|name| !dropped.contains(name)).collect();
+    let mut result: Vec<String> = base.into_iter().filter(|name| !dropped.contains(name)).collect();
     for name in add {
         if !result.contains(&name) {
             result.push(name);
@@ -205,11 +204,8 @@ mod tests {
             (&["cap_net_admin"][..], &["ALL"][..], 1, "CAP_NET_ADMIN", "CAP_CHOWN"),
             (&["ALL"][..], &["CAP_SYS_TIME"][..], count - 1, "CAP_SYS_ADMIN", "CAP_SYS_TIME"),
         ] {
-            let host = HostConfig {
-                cap_add: names(add),
-                cap_drop: names(drop),
-                ..HostConfig::default()
-            };
+            let host =
+                HostConfig { cap_add: names(add), cap_drop: names(drop), ..HostConfig::default() };
             let found = capabilities(&host, &all).unwrap();
             assert_eq!(found.len(), len, "{add:?} {drop:?}");
             assert!(found.iter().any(|name| name == has));

@@ -3,9 +3,7 @@
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use skiff_api::{Resources as Request, ThrottleDevice as Throttle};
-use skiff_model::oci::{
-    BlockIo, Cpu, Memory, Pids, Resources, Spec, ThrottleDevice, WeightDevice,
-};
+use skiff_model::oci::{BlockIo, Cpu, Memory, Pids, Resources, Spec, ThrottleDevice, WeightDevice};
 use skiff_runtime::launch::CgroupDriver;
 
 use super::{Facts, Input, linux_of};
@@ -15,8 +13,7 @@ use crate::error::{Error, Result};
 pub(super) fn control_group(input: &Input<'_>, spec: &mut Spec) -> Result<()> {
     let host = &input.record.host_config;
     let linux = linux_of(spec);
-    linux.cgroups_path =
-        path(input.facts, &host.resources.cgroup_parent, &input.record.id);
+    linux.cgroups_path = path(input.facts, &host.resources.cgroup_parent, &input.record.id);
     linux.resources = Some(limits(&host.resources)?);
     Ok(())
 }

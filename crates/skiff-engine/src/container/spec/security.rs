@@ -51,10 +51,10 @@ impl Options {
                 continue;
             }
             // The older form has a colon.
-            let (key, value) =
-                text.split_once('=').or_else(|| text.split_once(':')).ok_or_else(|| {
-                    Error::invalid(format!("invalid --security-opt 1: {text:?}"))
-                })?;
+            let (key, value) = text
+                .split_once('=')
+                .or_else(|| text.split_once(':'))
+                .ok_or_else(|| Error::invalid(format!("invalid --security-opt 1: {text:?}")))?;
             match key {
                 "label" => options.labels.push(value.to_owned()),
                 "apparmor" => options.apparmor = Some(value.to_owned()),
@@ -101,8 +101,7 @@ pub(super) fn privileges(input: &Input<'_>, spec: &mut Spec) -> Result<()> {
     let host = &input.record.host_config;
     let options = Options::parse(&host.security_opt)?;
     let process = process_of(spec);
-    process.no_new_privileges =
-        options.no_new_privileges.unwrap_or(input.facts.no_new_privileges);
+    process.no_new_privileges = options.no_new_privileges.unwrap_or(input.facts.no_new_privileges);
     process.apparmor_profile = options.apparmor_profile(host.privileged, input.facts);
     Ok(())
 }

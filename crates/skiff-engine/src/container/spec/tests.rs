@@ -84,11 +84,7 @@ fn a_plain_container_gets_dockers_defaults() {
     assert_eq!(process.cwd, "/w");
     assert_eq!(
         process.env,
-        [
-            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOSTNAME=h",
-            "A=1"
-        ]
+        ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=h", "A=1"]
     );
     let capabilities = process.capabilities.as_ref().unwrap();
     assert_eq!(capabilities.bounding, defaults::CAPABILITIES);
@@ -124,7 +120,7 @@ fn a_plain_container_gets_dockers_defaults() {
     assert_eq!(linux.cgroups_path, "/skiff/c1");
     assert_eq!(linux.sysctl["net.ipv4.ping_group_range"], "0 2147483647");
     let rules = &linux.resources.as_ref().unwrap().devices;
-    assert_eq!((rules.len(), rules[0].allow), (8, false));
+    assert_eq!((rules.len(), rules[0].allow), (10, false));
     use NamespaceKind::{Ipc, Network, Pid, Uts};
     assert_eq!(kinds(&spec), [NamespaceKind::Mount, Network, Uts, Ipc, Pid]);
 }
@@ -261,10 +257,7 @@ fn the_daemons_defaults_apply_where_the_request_is_silent() {
     assert_eq!(process.oom_score_adj, Some(500));
     let limits: Vec<_> =
         process.rlimits.iter().map(|limit| (limit.kind.as_str(), limit.soft, limit.hard)).collect();
-    assert_eq!(
-        limits,
-        [("RLIMIT_CORE", u64::MAX, u64::MAX), ("RLIMIT_NOFILE", 10, 20)]
-    );
+    assert_eq!(limits, [("RLIMIT_CORE", u64::MAX, u64::MAX), ("RLIMIT_NOFILE", 10, 20)]);
     assert!(kinds(&spec).contains(&NamespaceKind::Cgroup));
 }
 

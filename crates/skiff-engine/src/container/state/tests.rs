@@ -161,26 +161,17 @@ fn a_stop_asks_then_kills_then_gives_up() {
         step(&State::Running(LIVE), Event::Stop { signal: 15, keep: false }).unwrap();
     assert_eq!(
         effects,
-        [
-            Effect::MarkStopped,
-            Effect::Signal(15),
-            Effect::Emit(Notice::Kill(15)),
-            Effect::ArmGrace
-        ]
+        [Effect::MarkStopped, Effect::Signal(15), Effect::Emit(Notice::Kill(15)), Effect::ArmGrace]
     );
     let (state, effects) = step(&state, Event::GraceOver).unwrap();
-    assert_eq!(
-        effects,
-        [Effect::Signal(9), Effect::Emit(Notice::Kill(9)), Effect::ArmKillGrace]
-    );
+    assert_eq!(effects, [Effect::Signal(9), Effect::Emit(Notice::Kill(9)), Effect::ArmKillGrace]);
     let (state, effects) = step(&state, Event::GraceOver).unwrap();
     assert_eq!((state, effects), (State::Running(LIVE), vec![Effect::GiveUp]));
 }
 
 #[test]
 fn a_forced_removal_of_a_paused_container_thaws_it_for_its_end() {
-    let (state, effects) =
-        step(&State::Paused(LIVE), Event::Remove { force: true }).unwrap();
+    let (state, effects) = step(&State::Paused(LIVE), Event::Remove { force: true }).unwrap();
     assert!(effects.contains(&Effect::Signal(9)) && effects.contains(&Effect::Thaw));
     let (state, effects) = step(&state, Event::Exited(Next::Restart)).unwrap();
     assert_eq!(state, State::Removing(None));

@@ -13,10 +13,7 @@ fn check_host(json: &serde_json::Value) -> Result<()> {
 #[test]
 fn host_configurations_are_refused_in_dockers_words() {
     for (json, message) in [
-        (
-            serde_json::json!({"Memory": 1 << 20}),
-            "Minimum memory limit allowed is 6MB",
-        ),
+        (serde_json::json!({"Memory": 1 << 20}), "Minimum memory limit allowed is 6MB"),
         (serde_json::json!({"Memory": -5}), "Minimum memory limit allowed is 6MB"),
         (
             serde_json::json!({"MemorySwap": 10 << 20}),
@@ -46,10 +43,7 @@ fn host_configurations_are_refused_in_dockers_words() {
             serde_json::json!({"CpuPeriod": 10}),
             "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
         ),
-        (
-            serde_json::json!({"CpuQuota": 10}),
-            "CPU cfs quota can not be less than 1ms (i.e. 1000)",
-        ),
+        (serde_json::json!({"CpuQuota": 10}), "CPU cfs quota can not be less than 1ms (i.e. 1000)"),
         (
             serde_json::json!({"CpuShares": -1}),
             "invalid CPU shares (-1): value must be a positive integer",
@@ -71,10 +65,7 @@ fn host_configurations_are_refused_in_dockers_words() {
         (serde_json::json!({"PidMode": "bad"}), "invalid PID mode: bad"),
         (serde_json::json!({"IpcMode": "bad"}), "invalid IPC mode: bad"),
         (serde_json::json!({"UTSMode": "bad"}), "invalid UTS mode: bad"),
-        (
-            serde_json::json!({"CgroupnsMode": "bad"}),
-            "invalid cgroup namespace mode: bad",
-        ),
+        (serde_json::json!({"CgroupnsMode": "bad"}), "invalid cgroup namespace mode: bad"),
         (
             serde_json::json!({"NetworkMode": "container:"}),
             "invalid network mode: invalid container format container:<name|id>",
@@ -92,10 +83,7 @@ fn host_configurations_are_refused_in_dockers_words() {
             serde_json::json!({"RestartPolicy": {"Name": "always"}, "AutoRemove": true}),
             "can't create 'AutoRemove' container with restart policy",
         ),
-        (
-            serde_json::json!({"Runtime": "nope"}),
-            "unknown or invalid runtime name: nope",
-        ),
+        (serde_json::json!({"Runtime": "nope"}), "unknown or invalid runtime name: nope"),
         (
             serde_json::json!({"LogConfig": {"Type": "nope"}}),
             "error looking up logging plugin nope: plugin \"nope\" not found",
@@ -109,26 +97,17 @@ fn host_configurations_are_refused_in_dockers_words() {
             "invalid CapAdd: unknown capability: \"CAP_NOPE\"",
         ),
         (serde_json::json!({"SecurityOpt": ["x"]}), "invalid --security-opt 1: \"x\""),
-        (
-            serde_json::json!({"ExtraHosts": ["x"]}),
-            "bad format for add-host: \"x\"",
-        ),
+        (serde_json::json!({"ExtraHosts": ["x"]}), "bad format for add-host: \"x\""),
         (
             serde_json::json!({"DnsSearch": ["a\nnameserver 6.6.6.6"]}),
             "invalid DNS option or search domain: \"a\\nnameserver 6.6.6.6\"",
         ),
-        (
-            serde_json::json!({"Ulimits": [{"Name": "nope"}]}),
-            "invalid ulimit type: nope",
-        ),
+        (serde_json::json!({"Ulimits": [{"Name": "nope"}]}), "invalid ulimit type: nope"),
         (
             serde_json::json!({"Ulimits": [{"Name": "core", "Soft": 5, "Hard": 1}]}),
             "ulimit soft limit must be less than or equal to hard limit: 5 > 1",
         ),
-        (
-            serde_json::json!({"DeviceCgroupRules": ["x"]}),
-            "invalid device cgroup rule format: 'x'",
-        ),
+        (serde_json::json!({"DeviceCgroupRules": ["x"]}), "invalid device cgroup rule format: 'x'"),
         (
             serde_json::json!({"Sysctls": {"kernel.core_pattern": "|/x"}}),
             "sysctl \"kernel.core_pattern\" is not in a separate kernel namespace",
@@ -189,10 +168,7 @@ fn configurations_are_refused_in_dockers_words() {
             serde_json::json!({"Hostname": "a b\n9.9.9.9 evil"}),
             "invalid hostname: \"a b\\n9.9.9.9 evil\"",
         ),
-        (
-            serde_json::json!({"Cmd": ["a\u{0}b"]}),
-            "the configuration contains a NUL character",
-        ),
+        (serde_json::json!({"Cmd": ["a\u{0}b"]}), "the configuration contains a NUL character"),
     ] {
         let portable: Config = serde_json::from_value(json.clone()).unwrap();
         let error = config(&portable).expect_err(&json.to_string());
