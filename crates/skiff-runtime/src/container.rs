@@ -12,7 +12,7 @@ use skiff_sys::{namespace as ns, process};
 use crate::apply::{self, Child, ChildGate, Entry, Sources};
 use crate::cgroup::{self, Cgroup, CgroupConfig, CgroupPaths, Placement};
 use crate::facts;
-use crate::failure::{Context, of_kind};
+use crate::failure::{Context, of_kind, with_causes};
 use crate::hooks;
 use crate::join::{self, Host, Request};
 use crate::launch::{ExecLaunch, Launch, LaunchError, LaunchErrorKind};
@@ -146,7 +146,7 @@ fn own_kinds(plan: &Plan) -> u64 {
 }
 
 fn cgroup_error(error: cgroup::CgroupError) -> LaunchError {
-    of_kind(LaunchErrorKind::Failed, error.to_string())
+    of_kind(LaunchErrorKind::Failed, with_causes(&error))
 }
 
 /// The terminal is made or not as the caller serves it, whatever the specification says.

@@ -16,6 +16,18 @@ pub(crate) fn reason(error: &io::Error) -> String {
     text.to_lowercase()
 }
 
+/// An error with its causes, which its own text leaves out.
+pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let words = next.downcast_ref().map_or_else(|| next.to_string(), reason);
+        text = format!("{text}: {words}");
+        cause = next.source();
+    }
+    text
+}
+
 /// A step that the kernel or the host refused.
 pub(crate) fn failed(step: impl Display, error: impl Into<io::Error>) -> LaunchError {
     of_kind(LaunchErrorKind::Failed, format!("{step}: {}", reason(&error.into())))

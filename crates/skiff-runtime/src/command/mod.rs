@@ -67,7 +67,7 @@ impl From<LaunchError> for CommandError {
 
 impl From<CgroupError> for CommandError {
     fn from(error: CgroupError) -> Self {
-        Self::new(error.to_string())
+        Self::new(crate::failure::with_causes(&error))
     }
 }
 
