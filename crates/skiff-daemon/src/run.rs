@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use skiff_engine::config::CgroupDriver;
 use skiff_engine::{Engine, EngineConfig};
 use thiserror::Error;
@@ -93,6 +94,17 @@ fn prepare_process() {
     }
 }
 
+/// Connections, followed logs and monitors each take a descriptor. Done after the keeper is there,
+/// because containers get its limits, and programs that close every possible descriptor would
+/// take their time.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        logging::warn(format_args!("raise the limit of open files: {error}"));
+    }
+}
+
 async fn live(settings: &Settings, api: &Api, reloadable: &Reloadable) -> Result<(), RunError> {
     let mut stop = Stop::new().map_err(failed("handle signals"))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed("handle signals"))?;
@@ -107,6 +119,7 @@ async fn live(settings: &Settings, api: &Api, reloadable: &Reloadable) -> Result
     // The socket lies in it, and members of its group must be able to pass through.
     drop(std::fs::set_permissions(&settings.exec_root, PermissionsExt::from_mode(0o711)));
     write_pidfile(&settings.pidfile)?;
+    raise_descriptor_limit();
     api.open(engine.clone());
     for host in &settings.hosts {
         logging::info(format_args!("API listen on {host}"));

@@ -262,3 +262,87 @@ pub(crate) fn json_line<T: serde::Serialize>(value: &T) -> Vec<u8> {
     line.push(b'\n');
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn only_json_is_taken_for_json() {
+        for (pairs, expect) in [
+            (&[][..], None),
+            (&[("content-length", "0")], None),
+            (&[("content-type", "application/json")], None),
+            (&[("content-type", "Application/JSON; charset=utf-8")], None),
+            (
+                &[("content-type", "text/plain")],
+                Some("unsupported Content-Type header (text/plain): must be 'application/json'"),
+            ),
+            (
+                &[("content-type", ""), ("content-length", "2")],
+                Some("malformed Content-Type header (): mime: no media type"),
+            ),
+            (
+                &[("transfer-encoding", "chunked")],
+                Some("malformed Content-Type header (): mime: no media type"),
+            ),
+        ] {
+            let refused = check_content_type(&headers(pairs)).err().map(|failure| failure.message);
+            assert_eq!(refused.as_deref(), expect, "{pairs:?}");
+        }
+    }
+
+    async fn read(mut body: Body) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            bytes.extend(frame.map_err(|error| error.to_string())?.into_data().unwrap());
+        }
+        Ok(bytes)
+    }
+
+    #[tokio::test]
+    async fn what_a_writer_writes_is_the_body() {
+        let body = Body::from_writer(|writer| {
+            (0..40_000).try_for_each(|number: u32| writer.write_all(&number.to_le_bytes()))
+        });
+        let bytes = read(body).await.unwrap();
+        assert_eq!(bytes.len(), 160_000);
+        assert_eq!(bytes[159_996..], 39_999_u32.to_le_bytes());
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_fails_breaks_the_body_off() {
+        let body = Body::from_writer(|writer| {
+            writer.write_all(b"half")?;
+            Err(io::Error::other("disk on fire"))
+        });
+        assert_eq!(read(body).await.unwrap_err(), "disk on fire");
+    }
+
+    #[tokio::test]
+    async fn a_writer_whose_client_left_ends() {
+        let (told, heard) = tokio::sync::oneshot::channel();
+        let body = Body::from_writer(move |writer| {
+            let error = loop {
+                if let Err(error) = writer.write_all(&[0; PIECE]) {
+                    break error;
+                }
+            };
+            told.send(error.kind()).expect("somebody listens");
+            Err(error)
+        });
+        drop(body);
+        assert_eq!(heard.await.unwrap(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn a_later_body_has_no_length_and_ends() {
+        let body = Body::Later(Box::pin(async { Bytes::from("x") }));
+        assert_eq!(hyper::body::Body::size_hint(&body).exact(), None);
+        assert_eq!(read(body).await.unwrap(), b"x");
+    }
+}

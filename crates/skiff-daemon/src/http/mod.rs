@@ -108,6 +108,9 @@ impl Api {
         if path.segments() == ["_ping"] {
             return system::ping(request.method());
         }
+        if request.method() == Method::OPTIONS {
+            return Ok(answer::empty(StatusCode::OK));
+        }
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let engine = self.engine().await.clone();
         let (parts, body) = request.into_parts();

@@ -189,3 +189,14 @@ async fn one_connection_too_many_closes_the_oldest_idle_one() {
     third.read_exact(&mut some).await.unwrap();
     assert_eq!(&some, b"HTTP/1.1 200 OK\r");
 }
+
+#[tokio::test]
+async fn requests_wait_for_the_engine_while_ping_answers() {
+    let fixture = Fixture::new("waiting");
+    let mut waiting = fixture.connect().await;
+    waiting.write_all(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(fixture.is_alive().await);
+    let mut byte = [0];
+    let answered = timeout(Duration::from_millis(50), waiting.read(&mut byte)).await;
+    assert!(answered.is_err(), "{answered:?}");
+}
