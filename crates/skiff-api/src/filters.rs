@@ -20,7 +20,7 @@ pub enum FilterError {
     #[error("invalid filter '{0}'")]
     Unknown(String),
     /// The filter does not take these values.
-    #[error("invalid filter '{key}={values:?}'")]
+    #[error("invalid filter '{key}=[{}]'", values.join(" "))]
     Value { key: String, values: Vec<String> },
 }
 

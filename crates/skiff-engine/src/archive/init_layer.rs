@@ -2,14 +2,14 @@
 //! mounts something (`/etc/hosts`, `/proc`, …), so that making them is no change of the container
 //! that `diff` would show and `commit` would keep.
 //!
-//! It is the same for all containers. It would hide an image's own directories if they were
-//! something special (`/etc` a link, or closed to others); such images go without it.
+//! There are two, for images that have an `/etc/mtab` and for those that need one. They would hide
+//! an image's own directories if those were something special (`/etc` a link, or closed to others); such images go without it.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType};
@@ -18,7 +18,11 @@ use skiff_store::tar::walk;
 use crate::{Core, Error, Result};
 
 const DIRECTORIES: &[&str] = &["dev", "dev/pts", "dev/shm", "etc", "proc", "sys"];
-const FILES: &[&str] = &[".dockerenv", "etc/hostname", "etc/hosts", "etc/resolv.conf"];
+const FILES: &[&str] =
+    &[".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"];
+
+/// Made where an image has none: old programs look for mounts there.
+const MTAB: &str = "etc/mtab";
 
 /// Directories of an image that this layer's are put over. Of all but `/etc` nothing is seen.
 const COVERED: &[&str] = &["etc", "dev", "proc", "sys"];
@@ -28,9 +32,12 @@ pub(super) fn over(core: &Core, layers: &[PathBuf]) -> Result<Option<PathBuf>> {
     if !COVERED.iter().all(|name| is_plain(layers, name)) {
         return Ok(None);
     }
-    let path = core.config.data_root.join("init-layer");
+    let needs_mtab = !has(layers, MTAB);
+    let name = if needs_mtab { "init-layer" } else { "init-layer-without-mtab" };
+    let path = core.config.data_root.join(name);
     if !path.exists() {
-        make(&path).map_err(|error| Error::failed(format!("make {}", path.display()), error))?;
+        make(&path, needs_mtab)
+            .map_err(|error| Error::failed(format!("make {}", path.display()), error))?;
     }
     Ok(Some(path))
 }
@@ -58,8 +65,20 @@ fn is_plain(layers: &[PathBuf], name: &str) -> bool {
     true
 }
 
+/// Whether an image has this file, as far as its name goes.
+fn has(layers: &[PathBuf], name: &str) -> bool {
+    let look = |layer: &PathBuf| {
+        walk::look_if_there(CWD, layer.join(name).as_os_str().as_bytes()).ok().flatten()
+    };
+    // The topmost word counts, and it may be that the file is gone.
+    let is_whiteout = |stat: &rustix::fs::Stat| {
+        walk::file_type(stat) == FileType::CharacterDevice && stat.st_rdev == 0
+    };
+    layers.iter().find_map(look).is_some_and(|stat| !is_whiteout(&stat))
+}
+
 /// Made aside and renamed, so that it is whole wherever it has its name.
-fn make(path: &Path) -> io::Result<()> {
+fn make(path: &Path, with_mtab: bool) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(OsStr::new(&format!(".new-{}", std::process::id())));
     let fresh = PathBuf::from(name);
@@ -80,6 +99,9 @@ fn make(path: &Path) -> io::Result<()> {
         let file = File::create_new(fresh.join(file))?;
         file.set_permissions(Permissions::from_mode(0o644))?;
     }
+    if with_mtab {
+        symlink("/proc/mounts", fresh.join(MTAB))?;
+    }
     match fs::rename(&fresh, path) {
         // Another start was first.
         Err(_) if path.exists() => fs::remove_dir_all(&fresh),
@@ -89,8 +111,6 @@ fn make(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use super::*;
     use crate::testing::TempDir;
 
@@ -103,6 +123,9 @@ mod tests {
         fs::set_permissions(below.join("etc"), Permissions::from_mode(0o755)).unwrap();
         let layers = [top.clone(), below.clone()];
         assert!(is_plain(&layers, "etc") && is_plain(&layers, "proc"));
+        assert!(!has(&layers, MTAB));
+        symlink("/nowhere", below.join(MTAB)).unwrap();
+        assert!(has(&layers, MTAB));
         symlink("private/etc", top.join("etc")).unwrap();
         assert!(!is_plain(&layers, "etc"));
         fs::remove_file(top.join("etc")).unwrap();
@@ -116,8 +139,9 @@ mod tests {
     fn the_layer_has_what_is_mounted_over() {
         let directory = TempDir::new();
         let path = directory.path().join("init-layer");
-        make(&path).unwrap();
-        make(&path).unwrap();
+        make(&path, true).unwrap();
+        make(&path, true).unwrap();
+        assert_eq!(fs::read_link(path.join(MTAB)).unwrap(), Path::new("/proc/mounts"));
         for name in DIRECTORIES.iter().chain(FILES) {
             assert!(path.join(name).exists(), "{name}");
         }

@@ -1,21 +1,26 @@
-//! A container's file system as one root descriptor, whether it runs or not.
+//! A container's file system as one root descriptor, whether it runs or not: its layers with its
+//! volumes and binds, but without `/proc`, `/dev` and whatever else is mounted in it.
 //!
-//! A running container's is `/proc/<pid>/root`: it has the mounts that the container sees. One that
-//! does not run is put together in a mount namespace of its own: overlay, then volumes and binds on
-//! top, each target resolved inside the root and used as a descriptor. Nothing of it is visible on
-//! the host, and all of it goes away with the descriptors.
+//! It is put together in a mount namespace of its own. Of a running container the mounts themselves
+//! are cloned, so what is written arrives where the container sees it; of one that does not run
+//! they are made as they would be at its start. Each target is resolved inside the root and used as
+//! a descriptor. Nothing of it is visible on the host, and all of it goes with the descriptors.
 
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::mount::{MountFlags, MountPropagationFlags};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, move_mount, open_tree,
+};
 use skiff_store::tar::root::{Root, clean};
+use skiff_store::tar::walk;
+use skiff_sys::namespace;
 
-use crate::container::record::{Paths, ReadOnly, Record};
+use crate::container::record::{Paths, ReadOnly, Record, ResolvedMount};
 use crate::container::registry::View;
 use crate::{Core, Error, Result};
 
@@ -29,39 +34,96 @@ pub(super) enum Access {
 /// A root, for as long as this lives.
 pub(super) struct Rootfs {
     pub(super) root: Root,
-    /// Keeps the mounts of a container that does not run.
-    _namespace: Option<OwnedFd>,
+    /// Keeps the mounts.
+    _namespace: OwnedFd,
 }
 
 impl Rootfs {
     /// Opens the file system of a container with its volumes.
     pub(super) fn open(core: &Core, view: &View, access: Access) -> Result<Rootfs> {
-        let id = &view.record.id;
-        let what = |error: io::Error| {
-            Error::failed(format!("open the file system of container {id}"), error)
+        let record = &view.record;
+        let binds = binds(core, record);
+        let layers = match view.state.live() {
+            Some(live) => Layers::Running(live.pid),
+            None => Layers::stopped(core, record, access)?,
         };
-        if let Some(live) = view.state.live() {
-            let root =
-                open_directory(Path::new(&format!("/proc/{}/root", live.pid))).map_err(what)?;
-            return Ok(Rootfs { root: Root::from_fd(root), _namespace: None });
-        }
-        let paths = Paths::new(&core.config.data_root, &core.config.exec_root, id);
-        let plan = Plan::new(core, &view.record, &paths, access)?;
+        let at = &core.config.exec_root;
         // A thread, because a namespace is left by thread and this one must stay where it is.
         let built = std::thread::scope(|scope| {
+            let build = || match &layers {
+                Layers::Running(pid) => clone_running(*pid, &binds),
+                Layers::Stopped(overlay) => overlay.build(at, &binds),
+            };
             scope
-                .spawn(|| plan.build())
+                .spawn(build)
                 .join()
                 .unwrap_or_else(|_| Err(io::Error::other("the thread that mounts it has panicked")))
         });
-        let (root, namespace) = built.map_err(what)?;
-        Ok(Rootfs { root, _namespace: Some(namespace) })
+        built.map_err(|error| {
+            Error::failed(format!("open the file system of container {}", record.id), error)
+        })
+    }
+
+    /// The calling thread's namespace keeps the mounts below `root`. `proc` is the host's: that of
+    /// a container does not know this thread.
+    fn here(root: Root, proc: &OwnedFd) -> io::Result<Rootfs> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let namespace = openat(proc, "thread-self/ns/mnt", flags, Mode::empty())?;
+        Ok(Rootfs { root, _namespace: namespace })
     }
 }
 
+/// Leaves for a new namespace, a copy of `of` or of the current one, that hears of nothing.
+fn leave(of: Option<&File>) -> io::Result<()> {
+    namespace::leave(namespace::MOUNT)?;
+    if let Some(of) = of {
+        namespace::join(of.as_fd(), namespace::MOUNT)?;
+        namespace::leave(namespace::MOUNT)?;
+    }
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    Ok(rustix::mount::mount_change("/", private)?)
+}
+
+/// Clones the root mount of a running container and its volumes.
+fn clone_running(pid: i32, binds: &[Bind]) -> io::Result<Rootfs> {
+    let proc = open_directory(Path::new("/proc"))?;
+    let own = File::open(format!("/proc/{pid}/ns/mnt"))?;
+    // What this process is of; a number that was given to another one would have another root.
+    let there = Root::from_fd(open_directory(Path::new(&format!("/proc/{pid}/root")))?);
+    leave(Some(&own))?;
+    let here = Root::from_fd(open_directory(Path::new("/"))?);
+    let same = |a: &Root, b: &Root| -> io::Result<bool> {
+        let (a, b) = (walk::look(a, b".")?, walk::look(b, b".")?);
+        Ok((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
+    };
+    if !same(&there, &here)? {
+        return Err(io::Error::other("the container has left its root"));
+    }
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let whole = clone | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_EMPTY_PATH;
+    let volumes = binds
+        .iter()
+        .filter_map(|bind| {
+            here.open(&bind.target, OFlags::PATH, Mode::empty()).ok().zip(Some(bind))
+        })
+        .map(|(target, bind)| Ok((open_tree(&target, "", whole)?, bind)))
+        .collect::<io::Result<Vec<_>>>()?;
+    let tree = open_tree(CWD, "/", clone)?;
+    let attach = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(&tree, "", CWD, "/", attach)?;
+    let root = Root::from_fd(openat(&tree, ".", DIRECTORY, Mode::empty())?);
+    for (volume, bind) in volumes {
+        let target = root.open(&bind.target, OFlags::PATH, Mode::empty())?;
+        move_mount(&volume, "", &target, "", attach | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH)?;
+    }
+    Rootfs::here(root, &proc)
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
 /// Opens a directory by a path of ours.
 fn open_directory(path: &Path) -> io::Result<OwnedFd> {
-    Ok(openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(openat(CWD, path, DIRECTORY, Mode::empty())?)
 }
 
 fn open_path(path: &Path) -> io::Result<OwnedFd> {
@@ -73,18 +135,35 @@ fn by_descriptor(descriptor: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", descriptor.as_raw_fd())
 }
 
-/// What to mount.
-struct Plan {
+/// Where a container's own files come from.
+enum Layers {
+    /// The process whose root they are.
+    Running(i32),
+    Stopped(Overlay),
+}
+
+/// The layers of a container that does not run.
+struct Overlay {
     lowers: Vec<PathBuf>,
     upper: PathBuf,
     /// `None` mounts read-only, with the upper directory as the topmost layer.
     work: Option<PathBuf>,
-    /// Any directory that none of the others is below of.
-    at: PathBuf,
-    binds: Vec<Bind>,
     read_only: bool,
 }
 
+impl Layers {
+    fn stopped(core: &Core, record: &Record, access: Access) -> Result<Layers> {
+        let paths = Paths::new(&core.config.data_root, &core.config.exec_root, &record.id);
+        Ok(Layers::Stopped(Overlay {
+            lowers: super::layers(core, record)?,
+            upper: paths.upper(),
+            work: (access == Access::Write).then(|| paths.work()),
+            read_only: record.host_config.readonly_rootfs,
+        }))
+    }
+}
+
+/// What is mounted on a container's own files and has files of its own.
 struct Bind {
     source: PathBuf,
     /// Below a volume; what it leads through is the containers'.
@@ -94,53 +173,35 @@ struct Bind {
     read_only: bool,
 }
 
-impl Plan {
-    fn new(core: &Core, record: &Record, paths: &Paths, access: Access) -> Result<Plan> {
-        let binds = record.mounts.iter().filter(|mount| {
-            // A tmpfs is empty whenever its container does not run.
-            matches!(mount.point.kind.as_str(), "bind" | "volume")
-        });
-        let mut binds: Vec<Bind> = binds
-            .filter_map(|mount| {
-                let (source, subpath) = match mount.subpath.as_str() {
-                    "" => (mount.source.clone(), Vec::new()),
-                    subpath => (core.volumes.data(&mount.point.name), clean(subpath.as_bytes())?),
-                };
-                Some(Bind {
-                    source,
-                    subpath,
-                    target: clean(mount.point.destination.as_bytes())?,
-                    read_only: mount.read_only != ReadOnly::No,
-                })
-            })
-            .collect();
-        // Outer ones first.
-        binds.sort_by_key(|bind| bind.target.iter().filter(|&&byte| byte == b'/').count());
-        Ok(Plan {
-            lowers: super::layers(core, record)?,
-            upper: paths.upper(),
-            work: (access == Access::Write).then(|| paths.work()),
-            at: core.config.exec_root.clone(),
-            binds,
-            read_only: record.host_config.readonly_rootfs,
-        })
-    }
+/// Binds and volumes, outer ones first. A tmpfs is empty for everyone but its container.
+fn binds(core: &Core, record: &Record) -> Vec<Bind> {
+    let has_files = |mount: &&ResolvedMount| matches!(&*mount.point.kind, "bind" | "volume");
+    let bind = |mount: &ResolvedMount| {
+        let (source, subpath) = match mount.subpath.as_str() {
+            "" => (mount.source.clone(), Vec::new()),
+            subpath => (core.volumes.data(&mount.point.name), clean(subpath.as_bytes())?),
+        };
+        let target = clean(mount.point.destination.as_bytes())?;
+        Some(Bind { source, subpath, target, read_only: mount.read_only != ReadOnly::No })
+    };
+    let mut binds: Vec<Bind> = record.mounts.iter().filter(has_files).filter_map(bind).collect();
+    binds.sort_by_key(|bind| bind.target.iter().filter(|&&byte| byte == b'/').count());
+    binds
+}
 
-    /// Runs in a thread of its own.
-    fn build(&self) -> io::Result<(Root, OwnedFd)> {
-        skiff_sys::namespace::leave(skiff_sys::namespace::MOUNT)?;
-        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-        rustix::mount::mount_change("/", private)?;
-        self.mount_overlay()?;
-        let root = Root::from_fd(open_directory(&self.at)?);
-        for bind in &self.binds {
+impl Overlay {
+    /// Runs in a thread of its own. `at` is any directory that no layer is below of.
+    fn build(&self, at: &Path, binds: &[Bind]) -> io::Result<Rootfs> {
+        leave(None)?;
+        self.mount(at)?;
+        let root = Root::from_fd(open_directory(at)?);
+        for bind in binds {
             bind.mount(&root)?;
         }
-        let namespace = File::open("/proc/thread-self/ns/mnt")?;
-        Ok((root, namespace.into()))
+        Rootfs::here(root, &open_directory(Path::new("/proc"))?)
     }
 
-    fn mount_overlay(&self) -> io::Result<()> {
+    fn mount(&self, at: &Path) -> io::Result<()> {
         // Descriptors keep the option string below a page, whatever the paths are; they have to be
         // opened here, as upper and work must be of this namespace's mounts.
         let upper = open_path(&self.upper)?;
@@ -164,7 +225,7 @@ impl Plan {
         }
         let names: Vec<String> = lowers.iter().map(by_descriptor).collect();
         let data = CString::new(format!("lowerdir={}{uppers}", names.join(":")))?;
-        rustix::mount::mount("overlay", &self.at, "overlay", flags, data.as_c_str())?;
+        rustix::mount::mount("overlay", at, "overlay", flags, data.as_c_str())?;
         drop((work, lowers));
         Ok(())
     }

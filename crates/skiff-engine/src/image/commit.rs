@@ -75,7 +75,15 @@ fn make(
         empty_layer: false,
     };
     let names = name.map(std::slice::from_ref).unwrap_or_default();
-    Ok(core.store.commit(parent.as_ref(), &directory, config, history, names)?)
+    let is_unchanged = skiff_store::tar::walk::names(&directory)
+        .map_err(|error| Error::failed(format!("read {}", upper.display()), error))?
+        .is_empty();
+    match parent {
+        Some(parent) if is_unchanged => {
+            Ok(core.store.reconfigure(&parent, config, history, names)?)
+        }
+        parent => Ok(core.store.commit(parent.as_ref(), &directory, config, history, names)?),
+    }
 }
 
 /// The new image's config: the request's with its changes, completed by the container's.

@@ -1,5 +1,7 @@
 //! `docker rmi`: Docker's rules of what goes, what stays and what is refused.
 
+use std::collections::HashMap;
+
 use skiff_api::ImageDeleteItem;
 use skiff_model::digest::Digest;
 use skiff_model::reference::Reference;
@@ -77,7 +79,7 @@ impl Conflict {
 struct Removal<'a> {
     core: &'a Core,
     items: Vec<ImageDeleteItem>,
-    /// Freed.
+    /// Freed in layers.
     bytes: u64,
 }
 
@@ -165,8 +167,13 @@ impl<'a> Removal<'a> {
                 });
             }
             self.items.push(deleted(&id));
+            let sizes = named.image.chain_ids();
+            let sizes: HashMap<Digest, u64> = sizes
+                .into_iter()
+                .filter_map(|id| Some((id, self.core.store.snapshots().layer(&id).ok()?.size)))
+                .collect();
             let collected = self.core.store.collect_image(&named.image, &pins(self.core))?;
-            self.bytes += collected.bytes;
+            self.bytes += collected.layers.iter().filter_map(|id| sizes.get(id)).sum::<u64>();
             self.items.extend(collected.layers.iter().rev().map(deleted));
             // A parent with children, names or users is a conflict there, and stays quietly.
             next = named.image.parent.filter(|_| prune).map(|parent| (parent, false, true));

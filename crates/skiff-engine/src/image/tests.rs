@@ -194,7 +194,7 @@ fn a_saved_archive_loads_again() {
 
     // By id there is no name to keep.
     let mut bytes = Vec::new();
-    let plan = images.plan_save(&[id.clone()], None).unwrap();
+    let plan = images.plan_save(std::slice::from_ref(&id), None).unwrap();
     images.save(&plan, &mut bytes).unwrap();
     let mut said = Vec::new();
     images.load(&mut &bytes[..], false, None, &mut |message| said.push(message)).unwrap();

@@ -20,16 +20,19 @@ pub(super) fn create(core: &Core, request: &VolumeCreateRequest) -> Result<Volum
 }
 
 pub(super) fn hold(core: &Core, request: &VolumeCreateRequest) -> Result<Held> {
-    let mut record = VolumeRecord::new(request, crate::clock::now())?;
     let random;
     let name = if request.name.is_empty() {
-        record.labels.get_or_insert_default().insert(ANONYMOUS_LABEL.to_owned(), String::new());
         random = random_name()?;
         &random
     } else {
         record::check_name(&request.name)?;
         &request.name
     };
+    let mut record = VolumeRecord::new(request, crate::clock::now())
+        .map_err(|error| error.context(format!("create {name}")))?;
+    if request.name.is_empty() {
+        record.labels.get_or_insert_default().insert(ANONYMOUS_LABEL.to_owned(), String::new());
+    }
     let held = core.volumes.hold(name, record)?;
     if held.is_new {
         emit(core, &held.name, "create");
