@@ -6,15 +6,12 @@ use std::io::BufRead;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{Advice, Mode, OFlags, fadvise, ftruncate, openat};
+use rustix::fs::{Mode, OFlags, ftruncate, openat};
 
 use super::{Applier, metadata};
 use crate::tar::reader::Reader;
 use crate::tar::root::{Dir, join};
 use crate::tar::{Entry, Segment, TarError, read_error};
-
-/// Files of this size or more are written out while the next are unpacked.
-const EARLY_WRITE_BACK: u64 = 1 << 20;
 
 impl Applier<'_> {
     pub(super) fn file<R: BufRead>(
@@ -48,11 +45,6 @@ impl Applier<'_> {
                 self.records += 1;
             }
             copy_segment(&file, *segment, entry, reader)?;
-        }
-        if entry.size >= EARLY_WRITE_BACK {
-            // Starts writing the file out (dirty pages are not dropped by it), so that the sync at
-            // the end finds less to do. Only advice, so it cannot fail in a way that matters.
-            let _ = fadvise(&file, 0, None, Advice::DontNeed);
         }
         if entry.sparse.is_some() {
             ftruncate(&file, entry.size)
