@@ -46,7 +46,12 @@ impl Waiters {
     fn wake(&mut self, life: &Life, wanted: impl Fn(WaitCondition) -> bool) {
         for (condition, ended) in std::mem::take(&mut self.0) {
             if wanted(condition) {
-                drop(ended.send(response(life)));
+                // A container that is gone is what was waited for, however its start went.
+                let response = match condition {
+                    WaitCondition::Removed => WaitResponse { error: None, ..response(life) },
+                    WaitCondition::NotRunning | WaitCondition::NextExit => response(life),
+                };
+                drop(ended.send(response));
             } else {
                 self.0.push((condition, ended));
             }
