@@ -128,7 +128,7 @@ fn group_flag_error(program: &str, group: &str, word: &str) -> Failure {
     Failure::with_code(
         FLAG_ERROR,
         format!(
-            "{error}\n\nUsage:  {program} {group} COMMAND\n\nRun '{program} {group} --help' for \
+            "{error}\n\nUsage:  {program} {group}\n\nRun '{program} {group} --help' for \
              more information"
         ),
     )

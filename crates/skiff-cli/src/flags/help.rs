@@ -27,7 +27,9 @@ pub(crate) fn command_help(program: &str, path: &str, command: &Command, width: 
 
 /// The line that starts each help text and follows each usage error.
 pub(crate) fn usage_line(program: &str, path: &str, command: &Command) -> String {
-    format!("Usage:  {program} {path} {}", command.usage).trim_end().to_owned()
+    // A second line is a second form of the same command.
+    let usage = command.usage.replace('\n', &format!("\n\t{program} {path} "));
+    format!("Usage:  {program} {path} {usage}").trim_end().to_owned()
 }
 
 /// Renders the rows, sorted by name, with the descriptions in one column.

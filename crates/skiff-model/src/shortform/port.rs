@@ -97,10 +97,9 @@ fn check_ip(text: &str) -> Result<&str> {
 /// Reads `80` or `80-90`.
 pub fn parse_port_range(text: &str) -> Result<(u16, u16)> {
     let port = |text: &str| {
-        text.parse::<u16>()
-            .ok()
-            .filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
-            .ok_or_else(|| ShortFormError::new(format!("invalid port: {text}")))
+        text.parse::<u16>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit())).ok_or_else(
+            || ShortFormError::new(format!("strconv.ParseUint: parsing {text:?}: invalid syntax")),
+        )
     };
     if text.is_empty() {
         refuse!("empty string specified for ports");

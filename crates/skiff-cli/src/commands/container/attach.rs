@@ -50,6 +50,10 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let wait = send_wait(client, &container.id, "not-running")?;
     let stream = attach.upgraded()?;
     let wait = wait.answer()?;
+    if attachment.tty {
+        // A change of size (the session sets the right one next) makes programs draw themselves.
+        session::resize(client, &container.id, 1);
+    }
     let ended = Session::new(client, &attachment, Some(&signals)).run(Some(stream), wait)?;
     session::result(&ended)
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use skiff_api::{ContainerCreateRequest, CreateResponse};
+use skiff_model::platform::Platform;
 
 use crate::client::{Client, ClientError, Query, Request};
 use crate::command::{Arity, Command};
@@ -68,6 +69,11 @@ pub(super) fn create(
         Some(platform) => platform.to_owned(),
         None => env("DOCKER_DEFAULT_PLATFORM").unwrap_or_default(),
     };
+    if !platform.is_empty() {
+        platform
+            .parse::<Platform>()
+            .map_err(|error| Failure::new(format!("error parsing specified platform: {error}")))?;
+    }
     let mut id_file = IdFile::open(flags.text("cidfile"))?;
     let image = &request.config.image;
     let quiet = flags.on("quiet");

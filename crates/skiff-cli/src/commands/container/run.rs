@@ -39,11 +39,7 @@ pub(crate) static COMMAND: Command = Command {
 
 fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     if flags.on("detach") && flags.is_set("attach") {
-        return Err(with_help(
-            context,
-            Failure::new("conflicting options: cannot specify both --attach and --detach"),
-            125,
-        ));
+        return Err(Failure::new("conflicting options: cannot specify both --attach and --detach"));
     }
     let request = runopts::build(flags)
         .map_err(Failure::new)

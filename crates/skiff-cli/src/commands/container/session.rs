@@ -173,13 +173,18 @@ impl<'a> Session<'a> {
     }
 
     fn resize(&mut self) {
-        let Some((rows, columns)) = terminal::size() else { return };
-        let path = Query::new(path(self.attachment.container, "/resize"))
-            .add("h", &rows.to_string())
-            .add("w", &columns.to_string());
-        // It fails when the process has ended, and then the size does not matter.
-        let _ = self.client.post(path).and_then(Response::finish);
+        resize(self.client, self.attachment.container, 0);
     }
+}
+
+/// Gives the container's terminal the size of ours, and `extra` rows.
+pub(super) fn resize(client: &mut Client, container: &str, extra: u16) {
+    let Some((rows, columns)) = terminal::size() else { return };
+    let path = Query::new(path(container, "/resize"))
+        .add("h", &rows.saturating_add(extra).to_string())
+        .add("w", &columns.to_string());
+    // It fails when the process has ended, and then the size does not matter.
+    let _ = client.post(path).and_then(Response::finish);
 }
 
 /// Gives the removal of a container that did not start a moment.
