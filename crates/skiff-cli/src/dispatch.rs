@@ -200,3 +200,64 @@ fn overview(program: &str) -> String {
     );
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Command lines that are refused before anything is connected.
+    const REFUSED: &[&str] = &[
+        "run",
+        "run --foo",
+        "run -Q x",
+        "run -m abc x",
+        "run -t=x y",
+        "run --ulimit x y",
+        "run --cpus x y",
+        "run --network foo=x y",
+        "run --mount target=/x,foo=bar i",
+        "run --add-host a:b i",
+        "run -e =x i",
+        "run --sysctl x i",
+        "run -abc",
+        "ps x",
+        "ps --filter x",
+        "ps -n x",
+        "container ls x",
+        "container foo",
+        "foo",
+        "--foo ps",
+        "exec a",
+        "logs",
+        "rename a",
+        "tag a",
+        "stop -t x a",
+        "cp a",
+        "commit a b c",
+        "context foo",
+    ];
+
+    #[test]
+    fn refusals_read_as_dockers() {
+        const DOCKER: &str = "/usr/local/bin/docker";
+        if !std::path::Path::new(DOCKER).exists() {
+            return;
+        }
+        for line in REFUSED {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let ours = run("docker", &words).unwrap_err();
+            let theirs = Command::new(DOCKER).args(&words).stdin(Stdio::null()).output().unwrap();
+            let text = String::from_utf8(theirs.stderr).unwrap();
+            assert_eq!(ours.message, text.trim_end(), "{line}");
+            assert_eq!(theirs.status.code(), Some(i32::from(ours.code)), "{line}");
+        }
+    }
+
+    #[test]
+    fn later_commands_say_so() {
+        let failure = run("skiff", &["swarm".to_owned(), "init".to_owned()]).unwrap_err();
+        assert_eq!(failure.message, "skiff: 'skiff swarm' comes with a later version of Skiff");
+    }
+}

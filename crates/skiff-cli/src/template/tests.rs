@@ -128,3 +128,14 @@ fn json_keeps_the_order_it_was_sent_in() {
     let text = Template::parse("{{json .}}").unwrap().execute(&value, MissingKey::Error).unwrap();
     assert_eq!(text, r#"{"b":1,"a":{"z":[1,2.5,"<&>"]}}"#);
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_a_template_or_refused(
+        source in r#"[a-z.$ |()"`{}0-9-]{0,12}(\{\{-? ?(if|range|end|else|with|\.Id|\.Names|\$x ?:=|len|index|slice|printf "%\*d"|"|`|\(|/\*)? ?[-.a-zA-Z0-9$ |"()]{0,12} ?-?\}\}[a-z ü]{0,3}){0,4}"#
+    ) {
+        if let Ok(template) = Template::parse(&source) {
+            let _ = template.execute(&data(), MissingKey::Error);
+        }
+    }
+}
