@@ -48,7 +48,7 @@ pub(crate) fn connect_or_start(client: &Client, program: &str) -> Result<Transpo
 fn start(socket: &Path) -> Result<Transport, Failure> {
     let data_root = env("SKIFF_DATA_ROOT");
     let log = log_path(data_root.as_deref());
-    eprintln!("Starting the Skiff daemon (it keeps running; its log is {}).", log.display());
+    tell!("Starting the Skiff daemon (it keeps running; its log is {}).", log.display());
     let fail = |what: &str, error: std::io::Error| {
         Failure::new(format!("start the Skiff daemon: {what}: {}", describe_io(&error)))
     };
@@ -147,6 +147,6 @@ pub(crate) fn launch(arguments: &[String]) -> Result<(), Failure> {
         .stdout(Stdio::from(stderr))
         .process_group(0)
         .spawn()?;
-    println!("{}", child.id());
+    say!("{}", child.id());
     Ok(())
 }

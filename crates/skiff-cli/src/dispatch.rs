@@ -24,7 +24,7 @@ pub(crate) fn run(program: &'static str, args: &[String]) -> Result<(), Failure>
         )
     })?;
     if globals.on("version") {
-        println!("{}", version_line(program));
+        say!("{}", version_line(program));
         return Ok(());
     }
     let mut words = globals.args.as_slice();
@@ -34,7 +34,7 @@ pub(crate) fn run(program: &'static str, args: &[String]) -> Result<(), Failure>
         words = &words[1..];
     }
     let Some(first) = words.first() else {
-        print!("{}", overview(program));
+        say_part!("{}", overview(program));
         return Ok(());
     };
     match find(words) {
@@ -84,7 +84,7 @@ fn run_command(
     })?;
     if help || matches.help {
         let width = terminal::width().map_or(79, |width| width.saturating_sub(1));
-        print!("{}", flags::command_help(program, path, command, width));
+        say_part!("{}", flags::command_help(program, path, command, width));
         return Ok(());
     }
     let usage = flags::usage_line(program, path, command);
@@ -100,7 +100,7 @@ fn run_command(
 fn group_or_unknown(program: &str, first: &str, rest: &[String]) -> Result<(), Failure> {
     if let Some((_, summary)) = GROUPS.iter().find(|(name, _)| *name == first) {
         let Some(word) = rest.iter().find(|word| !matches!(word.as_str(), "--help" | "-h")) else {
-            print!("{}", group_help(program, first, summary));
+            say_part!("{}", group_help(program, first, summary));
             return Ok(());
         };
         if word.starts_with('-') {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 /// Asks; only `y` or `yes` is a yes, and the end of the input is a no.
 pub(crate) fn confirmed(warning: &str) -> io::Result<bool> {
-    print!("{warning}\nAre you sure you want to continue? [y/N] ");
+    say_part!("{warning}\nAre you sure you want to continue? [y/N] ");
     io::stdout().flush()?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;

@@ -70,7 +70,7 @@ fn login(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         }
         "" => ask("Password: ", true)?,
         password => {
-            eprintln!("WARNING! Using --password via the CLI is insecure. Use --password-stdin.");
+            tell!("WARNING! Using --password via the CLI is insecure. Use --password-stdin.");
             password.to_owned()
         }
     };
@@ -79,7 +79,7 @@ fn login(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let request = Request::new("POST", "/auth").json(&login)?;
     let answer: AuthResponse = context.client()?.call(request)?.json()?;
     store(context, &server, &login, &answer)?;
-    println!("{}", if answer.status.is_empty() { "Login Succeeded" } else { &answer.status });
+    say!("{}", if answer.status.is_empty() { "Login Succeeded" } else { &answer.status });
     Ok(())
 }
 
@@ -109,9 +109,9 @@ fn logout(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let server = server(flags);
     let removed = context.config()?.edit_auths(|auths| auths.remove(&server).is_some())?;
     if removed {
-        println!("Removing login credentials for {server}");
+        say!("Removing login credentials for {server}");
     } else {
-        println!("Not logged in to {server}");
+        say!("Not logged in to {server}");
     }
     Ok(())
 }
@@ -123,7 +123,7 @@ fn ask(question: &str, secret: bool) -> Result<String, Failure> {
             "Error: Cannot perform an interactive login from a non TTY device",
         ));
     }
-    print!("{question}");
+    say_part!("{question}");
     io::stdout().flush()?;
     let stdin = rustix::stdio::stdin();
     let before = tcgetattr(stdin).map_err(io::Error::from)?;
@@ -136,7 +136,7 @@ fn ask(question: &str, secret: bool) -> Result<String, Failure> {
     let read = io::stdin().lock().read_line(&mut line);
     if secret {
         tcsetattr(stdin, OptionalActions::Now, &before).map_err(io::Error::from)?;
-        println!();
+        say!();
     }
     read?;
     let answer = line.trim_end_matches(['\r', '\n']).to_owned();

@@ -43,6 +43,6 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     }
     let request = Request::new("POST", path).json(&serde_json::json!({}))?;
     let answer: Value = context.client()?.call(request)?.json()?;
-    println!("{}", answer.str("Id"));
+    say!("{}", answer.str("Id"));
     Ok(())
 }

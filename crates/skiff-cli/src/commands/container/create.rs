@@ -33,7 +33,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let request =
         runopts::build(flags).map_err(|error| with_help(context, Failure::new(error), 125))?;
     let id = create(context, flags, &request)?;
-    println!("{id}");
+    say!("{id}");
     Ok(())
 }
 
@@ -87,14 +87,14 @@ pub(super) fn create(
         && message.contains("No such image")
     {
         if !quiet {
-            eprintln!("Unable to find image '{}' locally", pull::familiar_name(image));
+            tell!("Unable to find image '{}' locally", pull::familiar_name(image));
         }
         pull::pull_for_run(context, image, &platform, quiet)?;
         outcome = post(context.client()?, request, &name, &platform);
     }
     let created = outcome?;
     for warning in &created.warnings {
-        eprintln!("WARNING: {warning}");
+        tell!("WARNING: {warning}");
     }
     id_file.write(&created.id)?;
     Ok(created.id)

@@ -152,7 +152,7 @@ impl Exec<'_> {
         match (fatal, end) {
             (Some(signal), _) => Err(Failure::exit(128 + signal as u8)),
             (None, Ok(End::Detached)) => {
-                eprintln!("read escape sequence");
+                tell!("read escape sequence");
                 Err(Failure::exit(0))
             }
             (None, Ok(End::Closed)) => Ok(()),

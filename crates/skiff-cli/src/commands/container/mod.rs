@@ -45,7 +45,7 @@ pub(crate) fn for_each(
     let mut errors = Vec::new();
     for name in names {
         match act(client, name) {
-            Ok(()) => println!("{name}"),
+            Ok(()) => say!("{name}"),
             Err(error @ (ClientError::Unreachable { .. } | ClientError::Transfer(_))) => {
                 return Err(error.into());
             }

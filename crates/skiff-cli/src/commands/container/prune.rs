@@ -31,10 +31,10 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let path = Query::new("/containers/prune").add_filters(flags.all("filter"));
     let report: ContainersPruneReport = context.client()?.post(path)?.json()?;
     if !report.containers_deleted.is_empty() {
-        println!("Deleted Containers:");
-        report.containers_deleted.iter().for_each(|id| println!("{id}"));
-        println!();
+        say!("Deleted Containers:");
+        report.containers_deleted.iter().for_each(|id| say!("{id}"));
+        say!();
     }
-    println!("Total reclaimed space: {}", human_size(report.space_reclaimed as f64));
+    say!("Total reclaimed space: {}", human_size(report.space_reclaimed as f64));
     Ok(())
 }

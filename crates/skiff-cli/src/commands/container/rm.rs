@@ -35,7 +35,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         match client.delete(path).and_then(Response::finish) {
             // What is to be gone by force may be gone already.
             Err(error) if force && error.is_not_found() => {
-                eprintln!("{error}");
+                tell!("{error}");
                 Ok(())
             }
             result => result,

@@ -50,7 +50,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     if flags.on("detach") {
         let started = context.client()?.post(path(&id, "/start")).and_then(Response::finish);
         // The container exists, whether it runs or not.
-        println!("{id}");
+        say!("{id}");
         return started.map_err(|error| start_failure(context, error));
     }
     attached(context, flags, &request, &id)

@@ -46,9 +46,9 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let mut failed = Vec::new();
     for name in &flags.args {
         match start(client, flags, name) {
-            Ok(()) => println!("{name}"),
+            Ok(()) => say!("{name}"),
             Err(error) => {
-                eprintln!("{error}");
+                tell!("{error}");
                 failed.push(name.as_str());
             }
         }

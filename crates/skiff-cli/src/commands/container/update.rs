@@ -63,14 +63,14 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
             client.post_json(path(name, "/update"), &request).and_then(|response| response.json());
         match updated {
             Ok(answer) => {
-                println!("{name}");
+                say!("{name}");
                 warnings.extend(answer.warnings.into_vec());
             }
             Err(error) => errors.push(error.to_string()),
         }
     }
     if !warnings.is_empty() {
-        println!("{}", warnings.join("\n"));
+        say!("{}", warnings.join("\n"));
     }
     Failure::join(errors)
 }

@@ -29,7 +29,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
             Ok(WaitResponse { error: Some(error), .. }) if !error.message.is_empty() => {
                 errors.push(error.message);
             }
-            Ok(answer) => println!("{}", answer.status_code),
+            Ok(answer) => say!("{}", answer.status_code),
             Err(error) => errors.push(error.to_string()),
         }
     }

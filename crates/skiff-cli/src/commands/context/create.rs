@@ -104,8 +104,8 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     }
     let meta = json!({ "Name": name, "Metadata": metadata, "Endpoints": { "docker": endpoint } });
     write_private(&context_meta_dir(&dir, name).join("meta.json"), meta.to_string().as_bytes())?;
-    println!("{name}");
-    eprintln!("Successfully created context {name:?}");
+    say!("{name}");
+    tell!("Successfully created context {name:?}");
     Ok(())
 }
 

@@ -69,7 +69,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let rows = rows.into_iter().map(|row| Rc::new(row) as Rc<dyn Object>).collect();
     LISTING.print(flags.text("format"), rows)?;
     if env("DOCKER_HOST").is_some() {
-        eprintln!(
+        tell!(
             "Warning: DOCKER_HOST environment variable overrides the active context. To use a \
              context, either set the global --context flag, or unset DOCKER_HOST environment \
              variable."

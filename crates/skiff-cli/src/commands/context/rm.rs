@@ -39,7 +39,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
             if *name == current {
                 context.config()?.set_text("currentContext", "")?;
             }
-            println!("{name}");
+            say!("{name}");
         }
     }
     Failure::join(errors)

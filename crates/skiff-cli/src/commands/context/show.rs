@@ -17,6 +17,6 @@ pub(crate) static COMMAND: Command = Command {
 };
 
 fn run(context: &mut Context, _: &Matches) -> Result<(), Failure> {
-    println!("{}", context.context_name()?);
+    say!("{}", context.context_name()?);
     Ok(())
 }

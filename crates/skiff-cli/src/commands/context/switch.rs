@@ -24,10 +24,10 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     }
     let stored = if name == "default" { "" } else { name.as_str() };
     context.config()?.set_text("currentContext", stored)?;
-    println!("{name}");
-    eprintln!("Current context is now {name:?}");
+    say!("{name}");
+    tell!("Current context is now {name:?}");
     if name != "default" && env("DOCKER_HOST").is_some() {
-        eprintln!(
+        tell!(
             "Warning: DOCKER_HOST environment variable overrides the active context. To use \
              {name:?}, either set the global --context flag, or unset DOCKER_HOST environment \
              variable."

@@ -46,15 +46,15 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let query = Query::new("/images/prune").add_filters(filters);
     let report: ImagesPruneReport = context.client()?.post(query)?.json()?;
     if !report.images_deleted.is_empty() {
-        println!("Deleted Images:");
+        say!("Deleted Images:");
         for item in report.images_deleted.iter() {
             match item.untagged.as_str() {
-                "" => println!("deleted: {}", item.deleted),
-                untagged => println!("untagged: {untagged}"),
+                "" => say!("deleted: {}", item.deleted),
+                untagged => say!("untagged: {untagged}"),
             }
         }
-        println!();
+        say!();
     }
-    println!("Total reclaimed space: {}", human_size(report.space_reclaimed as f64));
+    say!("Total reclaimed space: {}", human_size(report.space_reclaimed as f64));
     Ok(())
 }

@@ -40,7 +40,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     }
     let quiet = flags.on("quiet");
     if reference.is_name_only() && !all && !quiet {
-        println!("Using default tag: latest");
+        say!("Using default tag: latest");
     }
     let reference = if all { reference } else { reference.with_default_tag() };
     let platform = match flags.given("platform") {
@@ -50,7 +50,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let rewrites = terminal::stdout_is_terminal();
     let progress: &mut dyn Write = if quiet { &mut io::sink() } else { &mut io::stdout() };
     pull(context, &reference, &platform, progress, rewrites)?;
-    println!("{}", full_name(&reference));
+    say!("{}", full_name(&reference));
     Ok(())
 }
 

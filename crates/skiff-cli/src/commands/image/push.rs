@@ -41,7 +41,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     }
     let quiet = flags.on("quiet");
     if reference.is_name_only() && !all && !quiet {
-        println!("Using default tag: latest");
+        say!("Using default tag: latest");
     }
     let reference = if all { reference } else { reference.with_default_tag() };
     let auth = registry_auth(context, reference.domain())?;
@@ -53,7 +53,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let progress: &mut dyn Write = if quiet { &mut io::sink() } else { &mut io::stdout() };
     show_progress(response, progress, terminal::stdout_is_terminal(), &mut |_| ())?;
     if quiet {
-        println!("{}", reference.familiar());
+        say!("{}", reference.familiar());
     }
     Ok(())
 }

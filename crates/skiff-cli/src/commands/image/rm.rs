@@ -50,7 +50,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     }
     if force && !serious {
         // What is to be gone by force may be gone already.
-        errors.iter().for_each(|error| eprintln!("{error}"));
+        errors.iter().for_each(|error| tell!("{error}"));
         return Ok(());
     }
     Failure::join(errors)
@@ -58,8 +58,8 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
 
 fn print_item(item: &ImageDeleteItem) {
     if item.deleted.is_empty() {
-        println!("Untagged: {}", item.untagged);
+        say!("Untagged: {}", item.untagged);
     } else {
-        println!("Deleted: {}", item.deleted);
+        say!("Deleted: {}", item.deleted);
     }
 }

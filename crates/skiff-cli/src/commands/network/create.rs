@@ -68,9 +68,9 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let answer: NetworkCreateResponse =
         context.client()?.post_json("/networks/create", &request)?.json()?;
     if !answer.warning.is_empty() {
-        eprintln!("WARNING: {}", answer.warning);
+        tell!("WARNING: {}", answer.warning);
     }
-    println!("{}", answer.id);
+    say!("{}", answer.id);
     Ok(())
 }
 

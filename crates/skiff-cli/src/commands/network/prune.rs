@@ -31,9 +31,9 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let query = Query::new("/networks/prune").add_filters(flags.all("filter"));
     let report: NetworksPruneReport = context.client()?.post(query)?.json()?;
     if !report.networks_deleted.is_empty() {
-        println!("Deleted Networks:");
-        report.networks_deleted.iter().for_each(|name| println!("{name}"));
-        println!();
+        say!("Deleted Networks:");
+        report.networks_deleted.iter().for_each(|name| say!("{name}"));
+        say!();
     }
     Ok(())
 }

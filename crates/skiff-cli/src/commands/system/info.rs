@@ -39,7 +39,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
                 text.push_str("\nServer:\n");
                 text.push_str(&server_text(&info));
                 for warning in info.warnings.iter() {
-                    eprintln!("{warning}");
+                    tell!("{warning}");
                 }
                 Ok(())
             }

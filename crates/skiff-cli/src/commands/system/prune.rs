@@ -48,7 +48,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         reclaimed += prune_volumes(client, &filters)?;
     }
     reclaimed += images(client, &filters, flags.on("all"))?;
-    println!("Total reclaimed space: {}", human_size(reclaimed as f64));
+    say!("Total reclaimed space: {}", human_size(reclaimed as f64));
     Ok(())
 }
 
@@ -76,9 +76,9 @@ fn warning(all: bool, volumes: bool, filters: &[&str]) -> String {
 fn list(title: &str, items: impl Iterator<Item = String>) {
     let items: Vec<String> = items.collect();
     if !items.is_empty() {
-        println!("{title}");
-        items.iter().for_each(|item| println!("{item}"));
-        println!();
+        say!("{title}");
+        items.iter().for_each(|item| say!("{item}"));
+        say!();
     }
 }
 

@@ -53,6 +53,6 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         name,
     };
     let volume: Volume = context.client()?.post_json("/volumes/create", &request)?.json()?;
-    println!("{}", volume.name);
+    say!("{}", volume.name);
     Ok(())
 }

@@ -43,10 +43,10 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let query = Query::new("/volumes/prune").add_filters(flags.all("filter").chain(wide));
     let report: VolumesPruneReport = client.post(query)?.json()?;
     if !report.volumes_deleted.is_empty() {
-        println!("Deleted Volumes:");
-        report.volumes_deleted.iter().for_each(|name| println!("{name}"));
-        println!();
+        say!("Deleted Volumes:");
+        report.volumes_deleted.iter().for_each(|name| say!("{name}"));
+        say!();
     }
-    println!("Total reclaimed space: {}", human_size(report.space_reclaimed as f64));
+    say!("Total reclaimed space: {}", human_size(report.space_reclaimed as f64));
     Ok(())
 }

@@ -66,7 +66,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let quiet = flags.on("quiet") || (!flags.is_set("quiet") && !terminal::stdout_is_terminal());
     if let Some(shown) = shown.filter(|_| !quiet) {
         let size = human_size_with_precision(copied as f64, 3);
-        eprintln!("Successfully copied {size} to {shown}");
+        tell!("Successfully copied {size} to {shown}");
     }
     Ok(())
 }
