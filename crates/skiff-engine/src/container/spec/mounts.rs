@@ -28,10 +28,6 @@ pub(super) fn system(input: &Input<'_>, spec: &mut Spec) -> Result<()> {
         if writable {
             flags.retain(|flag| flag != "ro");
         }
-        if destination == "/dev/mqueue" && owner(&host.ipc_mode) == Owner::Host {
-            spec.mounts.push(bind("/dev/mqueue", "/dev/mqueue", &["nosuid", "noexec", "nodev"]));
-            continue;
-        }
         spec.mounts.push(Mount {
             destination: PathBuf::from(destination),
             kind: kind.to_owned(),

@@ -11,6 +11,7 @@ fn check_host(json: &serde_json::Value) -> Result<()> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn host_configurations_are_refused_in_dockers_words() {
     for (json, message) in [
         (serde_json::json!({"Memory": 1 << 20}), "Minimum memory limit allowed is 6MB"),
