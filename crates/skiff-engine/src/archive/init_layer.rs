@@ -21,6 +21,9 @@ const DIRECTORIES: &[&str] = &["dev", "dev/pts", "dev/shm", "etc", "proc", "sys"
 const FILES: &[&str] =
     &[".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"];
 
+/// To be raised with every change of what the layer has: containers may be on the old one.
+const VERSION: u32 = 1;
+
 /// Made where an image has none: old programs look for mounts there.
 const MTAB: &str = "etc/mtab";
 
@@ -33,8 +36,8 @@ pub(super) fn over(core: &Core, layers: &[PathBuf]) -> Result<Option<PathBuf>> {
         return Ok(None);
     }
     let needs_mtab = !has(layers, MTAB);
-    let name = if needs_mtab { "init-layer" } else { "init-layer-without-mtab" };
-    let path = core.config.data_root.join(name);
+    let kind = if needs_mtab { "with-mtab" } else { "without-mtab" };
+    let path = core.config.data_root.join(format!("init-layer-{VERSION}-{kind}"));
     if !path.exists() {
         make(&path, needs_mtab)
             .map_err(|error| Error::failed(format!("make {}", path.display()), error))?;
