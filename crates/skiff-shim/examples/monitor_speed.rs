@@ -90,7 +90,8 @@ fn flood(engine: &Engine) {
 /// The same to an attached client, without a log.
 fn stream(engine: &Engine) {
     for multiplexed in [false, true] {
-        let mut request = engine.request("head -c 1000000000 /dev/zero");
+        let mut request =
+            engine.request("busybox dd if=/dev/zero bs=1000000 count=2000 2>/dev/null");
         request.log = LogTarget::None;
         request.attach = vec![skiff_shim::protocol::AttachRequest { multiplexed, ..wishes(1) }];
         let (mut own, given) = client();
@@ -98,9 +99,23 @@ fn stream(engine: &Engine) {
         let mut container = engine.launch(request, &[&given]);
         drop(given);
         let mut buffer = vec![0; 1 << 18];
-        while own.read(&mut buffer).unwrap() > 0 {}
-        let speed = 1000.0 / begun.elapsed().as_secs_f64();
-        say(&format!("attached, multiplexed {multiplexed}: {speed:.0} MB/s"));
+        let monitor = parent_of(container.pid);
+        let (mut got, mut used) = (0, 0.0);
+        loop {
+            let count = own.read(&mut buffer).unwrap();
+            if count == 0 {
+                break;
+            }
+            if (got + count) / 100_000_000 > got / 100_000_000 {
+                used = processor_ms(monitor).unwrap_or(used);
+            }
+            got += count;
+        }
+        let speed = 2000.0 / begun.elapsed().as_secs_f64();
+        say(&format!(
+            "attached, multiplexed {multiplexed}: {speed:.0} MB/s, {:.0} ms of monitor for a GB",
+            used / 2.0
+        ));
         drop(own);
         container.wait();
         container.last_words();
@@ -111,8 +126,7 @@ fn idle(engine: &Engine) {
     let containers: Vec<Container> = (0..100).map(|_| engine.run("exec sleep 1000")).collect();
     std::thread::sleep(std::time::Duration::from_secs(2));
     let sums = containers.iter().map(|container| {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", container.pid)).unwrap();
-        let parent = value(&status, "PPid:");
+        let parent = parent_of(container.pid);
         let rollup = std::fs::read_to_string(format!("/proc/{parent}/smaps_rollup")).unwrap();
         ["Rss:", "Pss:", "Private_Dirty:", "Private_Clean:"].map(|name| value(&rollup, name))
     });
@@ -127,4 +141,14 @@ fn idle(engine: &Engine) {
 fn value(text: &str, name: &str) -> u64 {
     let line = text.lines().find(|line| line.starts_with(name)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn parent_of(pid: i32) -> u64 {
+    value(&std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap(), "PPid:")
+}
+
+/// Time a process has used a processor.
+fn processor_ms(pid: u64) -> Option<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    Some(text.split_whitespace().next()?.parse::<f64>().ok()? / 1e6)
 }

@@ -75,7 +75,7 @@ fn an_entry_is_written_exactly_as_docker_writes_it() {
     let directory = Directory::new("exact");
     let path = directory.0.join("a.log");
     let mut with_attrs = options(&path);
-    with_attrs.attrs = [("b", "2"), ("a", "<1>")]
+    with_attrs.attrs = [("b", "x\t\"y\""), ("a", "<1>")]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into_iter()
         .collect();
@@ -83,7 +83,7 @@ fn an_entry_is_written_exactly_as_docker_writes_it() {
     log.write(Channel::Stdout, b"x\n");
     let text = std::fs::read_to_string(&path).unwrap();
     let (front, time) = text.split_once("\"time\":\"").unwrap();
-    let expect = r#"{"log":"x\n","stream":"stdout","attrs":{"a":"\u003c1\u003e","b":"2"},"#;
+    let expect = r#"{"log":"x\n","stream":"stdout","attrs":{"a":"\u003c1\u003e","b":"x\t\"y\""},"#;
     assert_eq!(front, expect);
     assert!(time.ends_with("Z\"}\n"));
 }
