@@ -17,26 +17,26 @@ use crate::failure::{Failure, describe_io};
 pub(crate) struct Config {
     path: PathBuf,
     values: Map<String, Value>,
+    unreadable: bool,
 }
 
 impl Config {
-    /// Reads the file; an absent one is empty.
-    pub(crate) fn load(dir: &Path) -> Result<Self, Failure> {
+    /// Reads the file; an absent one is empty. One that cannot be read is no reason not to run a
+    /// container: it is reported, treated as empty, and never written over.
+    pub(crate) fn load(dir: &Path) -> Self {
         let path = dir.join("config.json");
-        let values = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-                Failure::new(format!("parse configuration {}: {error}", path.display()))
-            })?,
-            Err(error) if error.kind() == ErrorKind::NotFound => Map::new(),
-            Err(error) => {
-                return Err(Failure::new(format!(
-                    "read configuration {}: {}",
-                    path.display(),
-                    describe_io(&error)
-                )));
-            }
+        let result = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| format!("{}: {error}", path.display())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Map::new()),
+            Err(error) => Err(format!("open {}: {}", path.display(), describe_io(&error))),
         };
-        Ok(Self { path, values })
+        let unreadable = result.is_err();
+        let values = result.unwrap_or_else(|error| {
+            tell!("WARNING: Error loading config file: {error}");
+            Map::new()
+        });
+        Self { path, values, unreadable }
     }
 
     /// A text value.
@@ -90,6 +90,12 @@ impl Config {
     }
 
     fn save(&self) -> Result<(), Failure> {
+        if self.unreadable {
+            return Err(Failure::new(format!(
+                "not written, because it could not be read: {}",
+                self.path.display()
+            )));
+        }
         let text = serde_json::to_vec_pretty(&self.values)
             .map_err(|error| Failure::new(error.to_string()))?;
         write_private(&self.path, &text)

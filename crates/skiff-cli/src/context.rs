@@ -73,11 +73,11 @@ impl Context {
     }
 
     /// The client's configuration; an absent file is an empty one.
-    pub(crate) fn config(&mut self) -> Result<&mut Config, Failure> {
+    pub(crate) fn config(&mut self) -> &mut Config {
         if self.config.is_none() {
-            self.config = Some(Config::load(&self.config_dir())?);
+            self.config = Some(Config::load(&self.config_dir()));
         }
-        Ok(self.config.as_mut().expect("set above"))
+        self.config.as_mut().expect("set above")
     }
 
     /// The name of the context that rules, `default` for none.
@@ -91,7 +91,7 @@ impl Context {
         if let Some(name) = env("DOCKER_CONTEXT") {
             return Ok(name);
         }
-        let current = self.config()?.text("currentContext").unwrap_or_default();
+        let current = self.config().text("currentContext").unwrap_or_default();
         Ok(if current.is_empty() { "default".to_owned() } else { current })
     }
 
@@ -149,7 +149,7 @@ impl Context {
                     // Our own daemon speaks the newest version, so asking it would be a wasted trip.
                     None => own.then_some(NEWEST_API),
                 };
-            let headers = self.config()?.http_headers();
+            let headers = self.config().http_headers();
             let mut client = Client::new(endpoint, fixed, headers, self.program);
             if own {
                 let connection = autostart::connect_or_start(&client, self.program)?;

@@ -12,7 +12,7 @@ pub(crate) const HUB: &str = "https://index.docker.io/v1/";
 pub(crate) fn registry_auth(context: &mut Context, domain: &str) -> Result<String, Failure> {
     let key = if domain == "docker.io" { HUB } else { domain };
     let mut login = AuthConfig::default();
-    if let Some(stored) = context.config()?.auth(key) {
+    if let Some(stored) = context.config().auth(key) {
         let text = |name: &str| stored.get(name).and_then(|v| v.as_str()).unwrap_or("").to_owned();
         login.identity_token = text("identitytoken");
         key.clone_into(&mut login.server_address);

@@ -98,7 +98,7 @@ fn store(
         entry.insert("auth".to_owned(), encode(pair.as_bytes()).into());
         entry.insert("identitytoken".to_owned(), answer.identity_token.clone().into());
     }
-    context.config()?.edit_auths(|auths| {
+    context.config().edit_auths(|auths| {
         auths.insert(server.to_owned(), entry.into());
         true
     })?;
@@ -107,7 +107,7 @@ fn store(
 
 fn logout(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let server = server(flags);
-    let removed = context.config()?.edit_auths(|auths| auths.remove(&server).is_some())?;
+    let removed = context.config().edit_auths(|auths| auths.remove(&server).is_some())?;
     if removed {
         say!("Removing login credentials for {server}");
     } else {

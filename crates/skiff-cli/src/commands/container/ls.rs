@@ -84,7 +84,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         print_text(&lines)?;
         return Ok(());
     }
-    let default = match context.config()?.text("psFormat") {
+    let default = match context.config().text("psFormat") {
         Some(configured) if format.is_empty() => configured,
         _ => format,
     };

@@ -37,7 +37,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
             let _ = fs::remove_dir_all(context_tls_dir(&dir, name));
             let _ = fs::remove_dir_all(context_meta_dir(&dir, name));
             if *name == current {
-                context.config()?.set_text("currentContext", "")?;
+                context.config().set_text("currentContext", "")?;
             }
             say!("{name}");
         }

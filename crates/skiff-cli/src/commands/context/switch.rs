@@ -23,7 +23,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         context_meta(&context.config_dir(), name).map_err(Failure::new)?;
     }
     let stored = if name == "default" { "" } else { name.as_str() };
-    context.config()?.set_text("currentContext", stored)?;
+    context.config().set_text("currentContext", stored)?;
     say!("{name}");
     tell!("Current context is now {name:?}");
     if name != "default" && env("DOCKER_HOST").is_some() {

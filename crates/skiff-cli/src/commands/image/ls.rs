@@ -67,7 +67,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         return Ok(());
     }
     let whole = flags.on("no-trunc");
-    let format = match context.config()?.text("imagesFormat") {
+    let format = match context.config().text("imagesFormat") {
         Some(configured) if flags.text("format").is_empty() => configured,
         _ => flags.text("format").to_owned(),
     };
