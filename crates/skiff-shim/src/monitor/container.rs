@@ -59,6 +59,15 @@ impl Container {
         self.inner.cgroup.oom_events().ok()
     }
 
+    /// Ends a container that nobody will own, and waits for that.
+    pub(super) fn abandon(&mut self) {
+        let pidfd = self.inner.pidfd.as_fd();
+        let _ = skiff_sys::process::send_signal(pidfd, rustix::process::Signal::KILL.as_raw());
+        let _ = skiff_sys::process::wait(pidfd, true);
+        self.kill_all();
+        let _ = self.release();
+    }
+
     /// Lets go of everything, after init has ended and that was told. Returns what went wrong.
     pub(super) fn release(&mut self) -> Vec<String> {
         // Closing the last reference unmounts, and returns when that is done.

@@ -98,15 +98,16 @@ impl Idle {
             Streams::pipes(self.null.as_fd(), request.open_stdin).map_err(no_streams)?
         };
         let mut container = Container::launch(&request.launch, streams.stdio())?;
-        let started = Started {
-            pid: container.pid(),
-            pidfd: container.pidfd().map_err(failed("copy a descriptor"))?,
-            console: container.take_console(),
-        };
-        let ours = streams.into_ours(started.console.as_ref()).map_err(no_streams)?;
-        let mut task = Task::new(INIT, None, started, ours, request.stdin_once);
-        task.log = log;
-        Ok(Launched { listener, container, task })
+        match own(&mut container, streams, request.stdin_once) {
+            Ok(mut task) => {
+                task.log = log;
+                Ok(Launched { listener, container, task })
+            }
+            Err(error) => {
+                container.abandon();
+                Err(error)
+            }
+        }
     }
 
     /// Waits a moment until a last answer has gone: the process is about to end.
@@ -120,6 +121,21 @@ impl Idle {
             connection.flush(&self.hub);
         }
     }
+}
+
+/// Takes the started init over, which fails only without descriptors.
+fn own(
+    container: &mut Container,
+    streams: Streams<'_>,
+    closes_input: bool,
+) -> Result<Task, LaunchError> {
+    let started = Started {
+        pid: container.pid(),
+        pidfd: container.pidfd().map_err(failed("copy a descriptor"))?,
+        console: container.take_console(),
+    };
+    let ours = streams.into_ours(started.console.as_ref()).map_err(no_streams)?;
+    Ok(Task::new(INIT, None, started, ours, closes_input))
 }
 
 /// What starting brought into being.
@@ -228,7 +244,11 @@ impl Monitor {
         let joined = self.container.exec(&request.launch, streams.stdio())?;
         let at = crate::log::now();
         let pid = joined.pid;
-        let ours = streams.into_ours(joined.console.as_ref()).map_err(no_streams)?;
+        let ours = streams.into_ours(joined.console.as_ref()).map_err(|errno| {
+            // Nobody would own it. It is reaped as any child.
+            let _ = skiff_sys::process::send_signal(joined.pidfd.as_fd(), SIGKILL);
+            no_streams(errno)
+        })?;
         let started = Started { pid, pidfd: joined.pidfd, console: joined.console };
         let number = self.next_id();
         let mut task = Task::new(number, Some(request.exec), started, ours, true);
@@ -265,6 +285,8 @@ impl Monitor {
         self.tasks.values().find(|task| task.exec.as_deref() == exec && !task.exited)
     }
 }
+
+const SIGKILL: i32 = rustix::process::Signal::KILL.as_raw();
 
 const ESRCH: i32 = rustix::io::Errno::SRCH.raw_os_error();
 

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
+use skiff_model::oci::{Memory, NamespaceKind};
 use skiff_shim::client::{connect_monitor, ensure_keeper, read_exit_record, stop_keeper};
 use skiff_shim::protocol::{Answer, Event, Op, Request};
 
@@ -26,6 +27,34 @@ fn a_signal_is_a_code_above_128() {
     let mut container = engine.run("exec sleep 1000");
     assert!(matches!(container.signal(9), Answer::Done));
     assert_eq!(container.wait().exit_code, 137);
+}
+
+#[test]
+fn running_out_of_memory_is_told_and_recorded() {
+    let engine = Engine::start();
+    let mut request = engine.request("exec cat /dev/zero | tail");
+    let limit = Some(16 << 20);
+    let resources = request.launch.spec.linux.as_mut().unwrap().resources.get_or_insert_default();
+    resources.memory = Some(Memory { limit, swap: limit, ..Default::default() });
+    let mut container = engine.launch(request, &[]);
+    assert!(matches!(container.event(), Some(Event::Oom)));
+    let record = container.wait();
+    assert!(record.oom_killed, "{record:?}");
+}
+
+#[test]
+fn processes_that_share_the_hosts_pids_end_with_the_container() {
+    let engine = Engine::start();
+    let mut request = engine.request("sleep 1000 & echo $!");
+    let linux = request.launch.spec.linux.as_mut().unwrap();
+    linux.namespaces.retain(|namespace| namespace.kind != NamespaceKind::Pid);
+    let mut container = engine.launch(request, &[]);
+    assert_eq!(container.wait().exit_code, 0);
+    let orphan = container.log_of("stdout").trim().to_owned();
+    assert!(matches!(container.last_words()[..], [Event::Released]));
+    // Reaped by the keeper, if not by the monitor.
+    let process = std::path::Path::new("/proc").join(orphan);
+    eventually("the orphan is gone", || !process.exists());
 }
 
 #[test]
