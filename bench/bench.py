@@ -81,13 +81,13 @@ def bench_run(engines, quick):
 
 def bench_exec(engines, quick):
     for e in engines:
-        e.out("run", *e.run_flags, "-d", "--network", "none", "--name", "x", "busybox", "sleep", "infinity")
-    commands = {e.name: e.command("exec", "x", "true") for e in engines}
-    commands["skiff, docker CLI"] = engines[0].through_docker_cli().command("exec", "x", "true")
+        e.out("run", *e.run_flags, "-d", "--network", "none", "--name", "xx", "busybox", "sleep", "infinity")
+    commands = {e.name: e.command("exec", "xx", "true") for e in engines}
+    commands["skiff, docker CLI"] = engines[0].through_docker_cli().command("exec", "xx", "true")
     commands["docker CLI alone"] = [DOCKER, "--version"]
     m = medians(turns(commands, 20 if quick else 60))
     for e in engines:
-        e.out("rm", "-f", "x")
+        e.out("rm", "-f", "xx")
     row("`exec x true`", "ms", m, "25x docker.io; docker CLI + 10 ms")
 
 

@@ -24,7 +24,7 @@ class Peer:
     name = ""
     cli = []
     run_flags = ()
-    env = dict(os.environ, DOCKER_CONFIG="/nonexistent")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("DOCKER_")}
 
     def __init__(self):
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir="/var/tmp"))
