@@ -51,7 +51,7 @@ pub fn spawn(request: CloneRequest<'_>, body: impl FnOnce() -> i32) -> io::Resul
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     let pid = match clone3(&mut args) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) && request.cgroup.is_none() => {
+        Err(error) if is_missing(&error) && request.cgroup.is_none() => {
             clone(request.flags, args.exit_signal, &mut pidfd)?
         }
         other => other?,
@@ -92,6 +92,11 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Length of [`Args`] up to `tls`, which Linux 5.3 to 5.6 accept.
 const ARGS_SIZE_VER0: usize = 64;
+
+/// Seccomp profiles older than `clone3` answer EPERM; where the kernel means it, `clone` will too.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
+}
 
 fn clone3(args: &mut Args) -> io::Result<i32> {
     let size = if args.flags & CLONE_INTO_CGROUP == 0 { ARGS_SIZE_VER0 } else { size_of::<Args>() };

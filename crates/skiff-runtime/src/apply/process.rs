@@ -83,14 +83,16 @@ pub(crate) fn become_program(
     raise_limits(plan, 0)?;
     set_scheduling(plan)?;
     write_labels(plan, entry.procfs.take())?;
+    let cwd = Cwd::open(root.as_fd(), &plan.cwd, entry.make_cwd)?;
+    drop(root);
     if plan.no_new_privileges {
         rustix::thread::set_no_new_privs(true).context(|| "set no new privileges")?;
     } else if let Some(filter) = &plan.seccomp {
-        // Without no_new_privs a filter needs the rights that are dropped next.
+        // Without no_new_privs a filter needs the rights that are dropped next. What follows lives
+        // under it, so it is made of old calls or falls back to them: profiles are often older
+        // than `openat2`, `close_range` and `faccessat2`.
         install_filter(filter, reporter)?;
     }
-    let cwd = Cwd::open(root.as_fd(), &plan.cwd, entry.make_cwd)?;
-    drop(root);
     change_identity(plan, &identity, &cwd)?;
     let mut env = plan.env.clone();
     if !plan.has_home {
