@@ -66,7 +66,7 @@ pub struct Joined {
     pub console: Option<OwnedFd>,
 }
 
-/// What only the command line asks for.
+/// What the caller brings along or asks for beyond the specification.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// So many descriptors from 3 on stay open in the container.
@@ -75,6 +75,9 @@ pub struct Options {
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
+    /// The caller is in a network namespace made for this container, with its loopback up: making
+    /// it took as long as all other namespaces together, and was done before there was a request.
+    pub fresh_network: bool,
 }
 
 /// Starts a container and returns when its program runs (or waits, see [`Gate`]).

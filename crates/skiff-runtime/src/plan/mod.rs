@@ -17,6 +17,7 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use skiff_model::oci::{Hook, Spec};
+use skiff_sys::namespace as ns;
 
 pub use device::DevicePlan;
 pub use mount::{IdmapPlan, MountPlan, MountSource, Parameter, Propagation};
@@ -51,6 +52,12 @@ impl Plan {
     /// Changes the plan as the command line asks.
     pub(crate) fn apply_options(&mut self, options: Options) {
         self.preserve_fds = options.preserve_fds;
+        let kinds = &mut self.namespaces.create;
+        // A network of a container with users of its own must belong to those.
+        if options.fresh_network && *kinds & (ns::NETWORK | ns::USER) == ns::NETWORK {
+            *kinds &= !ns::NETWORK;
+            self.ops.retain(|op| !matches!(op, Op::LoopbackUp));
+        }
         if options.no_new_keyring {
             self.ops.retain(|op| !matches!(op, Op::Keyring(_)));
         }

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use skiff_runtime::cgroup::OomEvents;
 use skiff_runtime::launch::{ExecLaunch, Launch, LaunchError};
-use skiff_runtime::{Gate, Joined, Stdio};
+use skiff_runtime::{Gate, Joined, Options, Stdio};
 
 #[derive(Debug)]
 pub(super) struct Container {
@@ -20,8 +20,14 @@ pub(super) struct Container {
 }
 
 impl Container {
-    pub(super) fn launch(launch: &Launch, stdio: Stdio<'_>) -> Result<Container, LaunchError> {
-        let inner = skiff_runtime::launch(launch, stdio, Gate::Open)?;
+    /// With `fresh_network`, the container gets the network namespace that this process is in.
+    pub(super) fn launch(
+        launch: &Launch,
+        stdio: Stdio<'_>,
+        fresh_network: bool,
+    ) -> Result<Container, LaunchError> {
+        let options = Options { fresh_network, ..Options::default() };
+        let inner = skiff_runtime::launch_with(launch, stdio, Gate::Open, options)?;
         let mounts = format!("/proc/{}/ns/mnt", inner.pid);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let mounts = rustix::fs::open(mounts, flags, Mode::empty()).ok();

@@ -17,6 +17,7 @@ mod detach;
 mod exit;
 mod hub;
 mod input;
+mod network;
 mod poll;
 mod queue;
 mod requests;
@@ -37,6 +38,7 @@ use skiff_sys::signals::{CHILD, SignalFd};
 use self::connection::Connection;
 use self::exit::Ending;
 use self::hub::{Hub, IDLE};
+use self::network::FreshNetwork;
 use self::poll::{Interest, Source, no_events, source_of};
 use self::task::Task;
 use crate::protocol::{Event, Message, Op};
@@ -56,6 +58,7 @@ pub(crate) struct Idle {
     hub: Hub,
     children: SignalFd,
     null: OwnedFd,
+    network: Option<FreshNetwork>,
 }
 
 /// A monitor with its container.
@@ -100,7 +103,7 @@ impl Idle {
         let children = SignalFd::new(&[CHILD])?;
         hub.poll.add(&children, Source::Children, Interest::IN);
         let null = std::fs::File::options().read(true).write(true).open("/dev/null")?.into();
-        Ok(Idle { hub, children, null })
+        Ok(Idle { hub, children, null, network: FreshNetwork::prepare() })
     }
 
     /// Whether a connection may have this monitor.

@@ -86,7 +86,7 @@ impl Idle {
         })
     }
 
-    fn start(&self, request: &LaunchRequest, run_dir: &Path) -> Result<Launched, LaunchError> {
+    fn start(&mut self, request: &LaunchRequest, run_dir: &Path) -> Result<Launched, LaunchError> {
         let listener = listen_at(run_dir)?;
         self.hub.poll.add(&listener, Source::Listener, Interest::IN);
         let log = open_log(&request.log)?;
@@ -97,7 +97,14 @@ impl Idle {
         } else {
             Streams::pipes(self.null.as_fd(), request.open_stdin).map_err(no_streams)?
         };
-        let mut container = Container::launch(&request.launch, streams.stdio())?;
+        let network = match self.network.take() {
+            Some(network) => {
+                let offered = network.offer(&request.launch.spec);
+                offered.map_err(failed("return to the host's network"))?
+            }
+            None => false,
+        };
+        let mut container = Container::launch(&request.launch, streams.stdio(), network)?;
         match own(&mut container, streams, request.stdin_once) {
             Ok(mut task) => {
                 task.log = log;
