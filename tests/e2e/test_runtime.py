@@ -38,7 +38,12 @@ class Runtime:
         self.default = json.loads((self.bundle / "config.json").read_text())
 
     def __call__(self, *args, code=0):
-        done = subprocess.run([SKIFF, "runtime", "--root", self.root, *map(str, args)], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+        # Files, since a detached container keeps its streams: of a pipe we would never see the end.
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            command = [SKIFF, "runtime", "--root", self.root, *map(str, args)]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=30)
+            out.seek(0), err.seek(0)
+            done.stdout, done.stderr = out.read(), err.read()
         assert code is None or done.returncode == code, (args, done.returncode, done.stdout, done.stderr)
         return done
 
@@ -79,9 +84,9 @@ def test_create_start_state_kill_delete(runtime):
     assert done.returncode == 0
     state = runtime.state("r2")
     assert (state["status"], state["pid"], state["bundle"]) == ("created", int(pid_file.read_text()), str(runtime.bundle))
-    assert runtime("delete", "r2", code=1).stderr
     runtime("start", "r2")
     assert runtime.state("r2")["status"] == "running"
+    assert runtime("delete", "r2", code=1).stderr
     assert runtime("start", "r2", code=1).stderr
     runtime("pause", "r2")
     assert runtime.state("r2")["status"] == "paused"
@@ -95,6 +100,43 @@ def test_create_start_state_kill_delete(runtime):
     poll(lambda: runtime.state("r2")["status"] == "stopped", "its end")
     runtime("delete", "r2")
     runtime("state", "r2", code=1)
+
+
+def test_unknown_capabilities_are_a_warning(runtime):
+    runtime.configure("true", process__capabilities={"bounding": ["CAP_CHOWN", "CAP_NOPE"]})
+    assert "CAP_NOPE" in runtime("run", "--bundle", runtime.bundle, "r6").stderr
+
+
+def test_two_containers_cannot_share_a_group(runtime):
+    runtime.configure("sleep", "infinity", linux__cgroupsPath="/skiff-e2e-shared")
+    runtime("run", "-d", "--bundle", runtime.bundle, "r7")
+    assert "cgroup is not empty" in runtime("run", "--bundle", runtime.bundle, "r8", code=1).stderr
+    assert runtime("exec", "r7", "echo", "alive").stdout == "alive\n"
+    runtime("delete", "-f", "r7")
+
+
+def test_a_container_without_mounts_of_its_own_leaves_none(runtime):
+    runtime.configure("sh", "-c", "readlink /proc/self/ns/mnt; ls /; exec sleep infinity")
+    spec = json.loads((runtime.bundle / "config.json").read_text())
+    spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"] if n["type"] != "mount"]
+    (runtime.bundle / "config.json").write_text(json.dumps(spec))
+    before = pathlib.Path("/proc/self/mountinfo").read_text()
+    runtime("run", "-d", "--bundle", runtime.bundle, "r9")
+    own = runtime("exec", "r9", "sh", "-c", "readlink /proc/self/ns/mnt; ls /bin/busybox").stdout.split()
+    assert own == [os.readlink("/proc/self/ns/mnt"), "/bin/busybox"]
+    runtime("delete", "-f", "r9")
+    spec["process"]["args"] = ["nope"]
+    (runtime.bundle / "config.json").write_text(json.dumps(spec))
+    runtime("run", "--bundle", runtime.bundle, "r9", code=1)
+    assert pathlib.Path("/proc/self/mountinfo").read_text() == before
+
+
+def test_a_filter_older_than_our_calls_stops_nothing(runtime):
+    """Profiles from before openat2, close_range, clone3 and faccessat2 answer EPERM to them."""
+    names = ["openat2", "close_range", "clone3", "faccessat2"]
+    filtered = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": names, "action": "SCMP_ACT_ERRNO"}]}
+    runtime.configure("sh", "-c", "pwd; id -u", linux__seccomp=filtered, process__noNewPrivileges=False, process__cwd="/tmp", process__user={"uid": 7, "gid": 7})
+    assert runtime("run", "--bundle", runtime.bundle, "r10").stdout == "/tmp\n7\n"
 
 
 def test_a_taken_id_is_refused(runtime):
@@ -144,11 +186,13 @@ class Dockerd(Reference):
         self.base = base / "docker"
         self.base.mkdir()
         super().__init__(f"unix://{self.base}/s.sock")
+        self.log = self.base / "log"
 
     def start(self):
         command = ["dockerd", "-H", self.host, "--data-root", self.base / "d", "--exec-root", self.base / "x", "--pidfile", self.base / "pid"]
         command += ["--iptables=false", "--bridge=none", "--ip-forward=false", "--add-runtime", f"skiff={self.base.parent}/runc", "--default-runtime", "skiff"]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.wait_ready()
         return self
 
@@ -159,13 +203,16 @@ class Dockerd(Reference):
 
 @pytest.fixture(scope="module")
 def under_docker(base):
-    daemon = Dockerd(base).start()
-    load_images(daemon)
-    cli = Cli("docker", daemon)
-    yield cli
-    for name in cli.out("ps", "-aq").split():
-        cli("rm", "-f", name)
-    daemon.destroy()
+    daemon = Dockerd(base)
+    try:
+        daemon.start()
+        load_images(daemon)
+        cli = Cli("docker", daemon)
+        yield cli
+        for name in cli.out("ps", "-aq").split():
+            cli("rm", "-f", name)
+    finally:
+        daemon.destroy()
 
 
 def test_docker_runs_with_it(under_docker):
@@ -207,8 +254,11 @@ def test_containerd_runs_with_it(under_docker, base, tmp_path):
     """ctr against the containerd that dockerd started, in a namespace of its own."""
     ctr = ["ctr", "--address", str(base / "docker/x/containerd/containerd.sock"), "--namespace", "skiff-test"]
     rootfs = base / "bundle/rootfs"
-    command = [*ctr, "run", "--rm", "--runc-binary", str(base / "runc"), "--rootfs", str(rootfs), "t1", "echo", "hello"]
+    # A bare root file system has no environment, so no PATH to search.
+    command = [*ctr, "run", "--rm", "--runc-binary", str(base / "runc"), "--rootfs", str(rootfs), "t1", "/bin/echo", "hello"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    for parent in pathlib.Path("/sys/fs/cgroup").glob("*/skiff-test"):
+        parent.rmdir()
     assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
 
 

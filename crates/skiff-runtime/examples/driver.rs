@@ -10,7 +10,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use skiff_runtime::launch::{ExecLaunch, Launch, LaunchError};
 use skiff_runtime::{Gate, Stdio, launch};
-use skiff_sys::process;
+use skiff_sys::exec::{StringArray, execve_fd};
+use skiff_sys::{memfd, process};
 
 /// What to do.
 #[derive(Deserialize)]
@@ -48,10 +49,20 @@ struct Outcome {
 }
 
 fn main() -> io::Result<()> {
+    if !memfd::self_is_sealed() {
+        return Err(start_over_sealed()?);
+    }
     let request: Request = serde_json::from_reader(io::stdin().lock())?;
     let outcome = run(&request)?;
     serde_json::to_writer(io::stdout().lock(), &outcome)?;
     Ok(())
+}
+
+/// Executes a sealed copy of the executable, as the keeper is one. Returns only why it could not.
+fn start_over_sealed() -> io::Result<io::Error> {
+    let copy = memfd::sealed_self("driver")?;
+    let args = StringArray::new(["driver"])?;
+    Ok(execve_fd(copy.as_fd(), &args, &StringArray::default()))
 }
 
 /// Streams of one process: a file in memory, or a terminal.

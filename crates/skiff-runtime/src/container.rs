@@ -98,6 +98,7 @@ pub fn launch_with(
     plan.apply_options(options);
     take_terminal(&mut plan.process, &stdio);
     let cgroup = make_cgroup(&plan.cgroup)?;
+    let place = apply::Place::before(&plan.root);
     let started = Starting::new(launch, &plan, &cgroup).run(stdio, gate);
     match started {
         Ok(started) => Ok(Container {
@@ -113,6 +114,9 @@ pub fn launch_with(
         Err(error) => {
             // The first error is what the user must see.
             let _ = cgroup.remove();
+            if let Some(place) = place {
+                place.clear();
+            }
             Err(error)
         }
     }

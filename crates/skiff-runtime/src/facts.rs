@@ -16,6 +16,8 @@ pub struct HostFacts {
     pub selinux: bool,
     /// `/proc/kcore` exists (`/dev/core` points to it).
     pub kcore: bool,
+    /// The running executable is a copy that nothing can write to, so that containers may see it.
+    pub sealed: bool,
     /// A child can be born inside a cgroup2 group (Linux 5.7).
     pub clone_into_cgroup: bool,
 }
@@ -34,6 +36,7 @@ fn read() -> HostFacts {
         apparmor: text("/sys/module/apparmor/parameters/enabled").starts_with('Y'),
         selinux: Path::new("/sys/fs/selinux/enforce").exists(),
         kcore: Path::new("/proc/kcore").exists(),
+        sealed: skiff_sys::memfd::self_is_sealed(),
         clone_into_cgroup: kernel() >= (5, 7),
     }
 }

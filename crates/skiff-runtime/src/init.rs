@@ -3,16 +3,21 @@
 
 use std::io;
 
-use rustix::process::Pid;
+use rustix::process::{DumpableBehavior, Pid, set_dumpable_behavior};
+use rustix::thread::{self, CapabilitySet, CapabilitySets};
 use skiff_sys::clone::{self, CloneRequest};
 use skiff_sys::process::{self, Exit};
 use skiff_sys::{fds, signal};
 
+use crate::facts;
 use crate::failure::failed;
 use crate::launch::LaunchError;
 
 /// Number of SIGCHLD.
 const CHILD: i32 = 17;
+
+/// Tells the child to go on. SIGUSR1, but any would do.
+const GO: i32 = 10;
 
 /// Name shown by `ps`.
 const NAME: &std::ffi::CStr = c"docker-init";
@@ -28,6 +33,8 @@ pub(crate) fn run(
     }
     let child = clone::spawn(CloneRequest::default(), || {
         lead_terminal();
+        // All signals are blocked, and only init has a reason to send one this early.
+        let _ = signal::wait_any();
         fail(&program());
         1
     });
@@ -37,12 +44,42 @@ pub(crate) fn run(
             // The number is enough for a parent that does not reap before it is done with it.
             std::mem::forget(child.pidfd);
             // Everything, so that whoever waits for the program's execution sees the end.
-            let _ = fds::close_from(3);
+            let closed = fds::close_from(3);
             let _ = rustix::process::chdir("/");
             let _ = rustix::thread::set_name(NAME);
+            if closed.is_ok() {
+                show();
+            }
+            // Now, so that even the program's first instruction finds its process 1 as it stays.
+            let _ = process::kill(child.pid, GO);
             clone::exit(attend(child.pid))
         }
     }
+}
+
+/// Lets the container look into its process 1, as programs do that write to `/proc/1/fd/1` or read
+/// `/proc/1/ns`. What there is to see is the container's: no descriptor but the three streams, no
+/// rights but the user's, and an executable that cannot be written to. Without that last one, or
+/// if rights cannot be dropped, it stays closed.
+fn show() {
+    if facts::host().sealed && drop_rights().is_ok() {
+        let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
+    }
+}
+
+/// Keeps what the kernel would leave a user other than root after `execve(2)`. Root keeps all.
+fn drop_rights() -> rustix::io::Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let sets = thread::capabilities(None)?;
+    let mut kept = CapabilitySet::empty();
+    for capability in sets.permitted {
+        if thread::capability_is_in_ambient_set(capability)? {
+            kept |= capability;
+        }
+    }
+    thread::set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, ..sets })
 }
 
 /// Gives the program a process group of its own and the terminal, if there is one, so that ^C

@@ -1,7 +1,7 @@
 //! Starting a further process in a running container: one clone that enters the container's
 //! control group and, through the pidfd of its first process, all of its namespaces.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use skiff_sys::clone::{self, CloneRequest};
@@ -115,7 +115,11 @@ impl Joiner<'_> {
     ) -> Result<std::convert::Infallible, LaunchError> {
         self.placement.enter_self().context(|| "join the container's control group")?;
         self.use_outer_rights()?;
+        let root = self.shared_root()?;
         enter(self.host)?;
+        if let Some(root) = root {
+            apply::change_root(root.as_fd())?;
+        }
         if self.host.namespaces & ns::USER != 0 {
             apply::become_root()?;
         }
@@ -140,6 +144,20 @@ impl Joiner<'_> {
             }
         }
         apply::become_program(self.plan, root, entry, self.reporter)
+    }
+
+    /// The root of a container that shares the caller's mounts, which no namespace leads to.
+    fn shared_root(&self) -> Result<Option<OwnedFd>, LaunchError> {
+        if self.host.namespaces & ns::MOUNT != 0 {
+            return Ok(None);
+        }
+        let path = format!("/proc/{}/root", self.host.pid);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(&path, flags, Mode::empty());
+        let root = root.context(|| format!("open {path}"))?;
+        // The number is the process's as long as that has not been reaped.
+        process::send_signal(self.host.pidfd, 0).context(|| "look at the first process")?;
+        Ok(Some(root))
     }
 
     /// Does what the rights of the container's own user namespace would not do.

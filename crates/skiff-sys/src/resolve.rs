@@ -85,7 +85,8 @@ pub fn ensure_file(root: BorrowedFd<'_>, path: &Path, mode: Mode) -> io::Result<
         other => return other,
     }
     let (parent, name) = ensure_parent(root, path)?;
-    let create = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let create =
+        OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat(&parent, &name, create, mode) {
         Ok(_) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
@@ -236,7 +237,8 @@ mod tests {
 
     /// A directory with a decoy next to the root that nothing may reach.
     fn fixture(name: &str) -> (std::path::PathBuf, OwnedFd) {
-        let base = std::env::temp_dir().join(format!("skiff-resolve-{name}-{}", std::process::id()));
+        let base =
+            std::env::temp_dir().join(format!("skiff-resolve-{name}-{}", std::process::id()));
         std::fs::create_dir_all(base.join("root/a/b")).unwrap();
         std::fs::create_dir_all(base.join("decoy")).unwrap();
         symlink("../../decoy", base.join("root/out")).unwrap();
@@ -253,13 +255,16 @@ mod tests {
     }
 
     fn place(fd: &OwnedFd) -> std::path::PathBuf {
-        std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(fd))).unwrap()
+        std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(fd)))
+            .unwrap()
     }
 
     #[test]
     fn the_walk_and_openat2_agree() {
         let (base, root) = fixture("agree");
-        for path in ["a/b", "/a/b", "absolute/b", "a/../a/b", "../../a", "out", "loop", "a/b/c", "/"] {
+        for path in
+            ["a/b", "/a/b", "absolute/b", "a/../a/b", "../../a", "out", "loop", "a/b/c", "/"]
+        {
             let path = Path::new(path);
             let flags = OFlags::PATH;
             let fast = open(root.as_fd(), path, flags).map(|fd| place(&fd)).map_err(|e| e.kind());

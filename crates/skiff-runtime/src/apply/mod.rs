@@ -25,6 +25,7 @@ use skiff_sys::{keyring, namespace as ns, network, resolve};
 
 pub(crate) use console::{install_stdio, open as open_terminal};
 pub(crate) use process::{ChildGate, Entry, become_program, become_root, raise_limits};
+pub(crate) use root::{Place, change as change_root, remove_shared};
 pub(crate) use source::{Sources, open_sources};
 
 use crate::cgroup::{CgroupPaths, Placement};
@@ -220,7 +221,9 @@ impl Setup<'_> {
             self.find_null()?;
         }
         let root = self.root.as_fd();
-        if by_moving {
+        if self.plan.root.shares_mounts {
+            root::change(root)?;
+        } else if by_moving {
             root::take_place(root)?;
         } else {
             root::pivot(root, self.plan.root.host_propagation)?;

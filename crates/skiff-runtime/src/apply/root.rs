@@ -12,7 +12,7 @@ use rustix::mount::{
 };
 
 use super::file_system;
-use super::source::open_bind;
+use super::source::{detach_from_host, open_bind};
 use crate::failure::{Context, failed};
 use crate::launch::{LaunchError, Rootfs};
 use crate::plan::{Propagation, RootPlan};
@@ -25,9 +25,12 @@ const MAX_MOUNT_DATA: usize = 4095;
 
 /// Attaches the root and returns it. `opened` is the root if the parent opened it.
 pub(super) fn attach(plan: &RootPlan, opened: Option<OwnedFd>) -> Result<OwnedFd, LaunchError> {
+    let place = place(&plan.rootfs);
+    if plan.shares_mounts {
+        return attach_among_ours(plan, place, opened);
+    }
     mount_change("/", propagation_flags(plan.host_propagation))
         .context(|| "change the propagation of /")?;
-    let place = place(&plan.rootfs);
     if plan.host_propagation.kind == skiff_sys::mount::propagation::SHARED {
         make_parent_private(place)?;
     }
@@ -35,10 +38,64 @@ pub(super) fn attach(plan: &RootPlan, opened: Option<OwnedFd>) -> Result<OwnedFd
         Some(tree) => tree,
         None => open(plan)?,
     };
-    let to = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    move_mount(&tree, "", CWD, place, to)
-        .context(|| format!("attach the root file system at {}", place.display()))?;
+    move_to(&tree, place)?;
     Ok(tree)
+}
+
+/// Attaches the root where the caller's own mounts are. It takes no part in their propagation, so
+/// that whatever is mounted on it is gone with it.
+fn attach_among_ours(
+    plan: &RootPlan,
+    place: &Path,
+    opened: Option<OwnedFd>,
+) -> Result<OwnedFd, LaunchError> {
+    let tree = match opened {
+        Some(tree) => tree,
+        None => open(plan)?,
+    };
+    detach_from_host(&tree)?;
+    move_to(&tree, place)?;
+    Ok(tree)
+}
+
+fn move_to(tree: &OwnedFd, place: &Path) -> Result<(), LaunchError> {
+    let to = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(tree, "", CWD, place, to)
+        .context(|| format!("attach the root file system at {}", place.display()))
+}
+
+/// What lies at the place of a root that shares the caller's mounts, before it is attached.
+pub(crate) struct Place<'a> {
+    path: &'a Path,
+    mount: u64,
+}
+
+impl<'a> Place<'a> {
+    /// Looks; `None` for a container with mounts of its own, whose root needs no removal.
+    pub(crate) fn before(plan: &'a RootPlan) -> Option<Self> {
+        let path = place(&plan.rootfs);
+        plan.shares_mounts.then(|| Self { path, mount: mount_at(path).unwrap_or_default() })
+    }
+
+    /// Removes the root if it was attached since.
+    pub(crate) fn clear(&self) {
+        if mount_at(self.path).is_some_and(|mount| mount != self.mount) {
+            remove_shared(self.path);
+        }
+    }
+}
+
+/// Removes a root that was attached among the caller's mounts, with all that lies on it.
+pub(crate) fn remove_shared(path: &Path) {
+    // Somebody may have done so already.
+    let _ = unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+}
+
+/// Id of the mount that a path is on.
+fn mount_at(path: &Path) -> Option<u64> {
+    use rustix::fs::{AtFlags, StatxFlags, statx};
+    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID).ok()?;
+    (found.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(found.stx_mnt_id)
 }
 
 /// Makes the root's mount, detached.
@@ -105,6 +162,13 @@ pub(super) fn pivot(root: BorrowedFd<'_>, host: Propagation) -> Result<(), Launc
 pub(super) fn take_place(root: BorrowedFd<'_>) -> Result<(), LaunchError> {
     rustix::process::fchdir(root).context(|| "chdir to the root file system")?;
     rustix::mount::mount_move(".", "/").context(|| "move the root file system to /")?;
+    rustix::process::chroot(".").context(|| "change the root")?;
+    rustix::process::chdir("/").context(|| "chdir to /")
+}
+
+/// Makes `root` the root directory, and leaves the mounts, which are the caller's too, as they are.
+pub(crate) fn change(root: BorrowedFd<'_>) -> Result<(), LaunchError> {
+    rustix::process::fchdir(root).context(|| "chdir to the root file system")?;
     rustix::process::chroot(".").context(|| "change the root")?;
     rustix::process::chdir("/").context(|| "chdir to /")
 }

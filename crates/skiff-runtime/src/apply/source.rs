@@ -64,7 +64,8 @@ pub(crate) fn open_bind(path: &Path, recursive: bool) -> Result<OwnedFd, LaunchE
     rustix::mount::open_tree(CWD, path, flags).context(|| format!("stat {}", path.display()))
 }
 
-fn detach_from_host(tree: &OwnedFd) -> Result<(), LaunchError> {
+/// Takes a copied mount out of the propagation to the host's.
+pub(super) fn detach_from_host(tree: &OwnedFd) -> Result<(), LaunchError> {
     let change = Change { propagation: propagation::SLAVE, recursive: true, ..Change::default() };
     set_attributes(tree.as_fd(), &change).context(|| "set propagation")
 }

@@ -13,6 +13,9 @@ pub enum CgroupError {
     NoCgroups,
     #[error("create cgroup {}", path.display())]
     Create { path: PathBuf, source: io::Error },
+    /// Another container's, or somebody's who put processes there.
+    #[error("container's cgroup is not empty: {count} process(es) found in {}", path.display())]
+    NotEmpty { path: PathBuf, count: usize },
     #[error("remove cgroup {}", path.display())]
     Remove { path: PathBuf, source: io::Error },
     #[error("read {}", path.display())]

@@ -205,7 +205,7 @@ fn make_parent(dir: &Path, on_new: &mut dyn FnMut(&Path) -> Result<()>) -> Resul
 impl CgroupError {
     /// Tells whether the file, or the whole group, does not exist. A group removed while one of
     /// its files is open answers ENODEV.
-    pub(super) fn is_missing_file(&self) -> bool {
+    pub fn is_missing_file(&self) -> bool {
         self.errno().is_some_and(|errno| matches!(errno, Errno::NOENT | Errno::NODEV))
     }
 

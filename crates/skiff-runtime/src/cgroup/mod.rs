@@ -121,7 +121,11 @@ impl Cgroup {
     /// As [`Cgroup::create`], on the given hierarchies.
     pub fn create_in(layout: &Layout, config: &CgroupConfig) -> Result<Cgroup> {
         let cgroup = match config.driver {
-            CgroupDriver::Cgroupfs => Cgroup::open(paths::resolve(layout, config)?),
+            CgroupDriver::Cgroupfs => {
+                let cgroup = Cgroup::open(paths::resolve(layout, config)?);
+                cgroup.refuse_occupied()?;
+                cgroup
+            }
             CgroupDriver::Systemd => {
                 let (paths, placeholder) = systemd::start_scope(layout, config)?;
                 Cgroup { paths, placeholder: Arc::new(Mutex::new(Some(placeholder))) }
@@ -138,6 +142,16 @@ impl Cgroup {
                 drop(cgroup.remove());
                 Err(error)
             }
+        }
+    }
+
+    /// Two containers in one group would share limits, and removing one would kill the other. One
+    /// hierarchy stands for all, since asking each would cost more than it finds.
+    fn refuse_occupied(&self) -> Result<()> {
+        let Some(dir) = self.paths.process_dir() else { return Ok(()) };
+        match self.all_procs()?.len() {
+            0 => Ok(()),
+            count => Err(CgroupError::NotEmpty { path: dir.into(), count }),
         }
     }
 

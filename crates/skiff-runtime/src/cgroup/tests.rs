@@ -664,8 +664,8 @@ fn v2_statistics_are_read_from_what_is_there() {
     tree.write("memory.stat", "anon 5\nfile 6\n");
     tree.write("pids.current", "3\n");
     tree.write("io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4\n");
-    tree.write("cgroup.procs", "10\n11\n");
     let group = tree.create("/docker/abc", Resources::default()).unwrap();
+    tree.write("cgroup.procs", "10\n11\n");
     let stats = group.stats().unwrap();
     assert!(stats.unified);
     assert_eq!(stats.cpu.usage_ns, 5000);
@@ -678,6 +678,16 @@ fn v2_statistics_are_read_from_what_is_there() {
     assert_eq!(group.oom_kill_count(), 1);
     assert_eq!(group.procs().unwrap(), [10, 11]);
     assert!(!group.is_frozen().unwrap_or(false));
+}
+
+#[test]
+fn a_group_with_processes_is_not_taken_over() {
+    let tree = FakeTree::new(&[]);
+    tree.create("/docker/abc", Resources::default()).unwrap();
+    tree.write("cgroup.procs", "10\n11\n");
+    let error = tree.create("/docker/abc", Resources::default()).unwrap_err().to_string();
+    assert!(error.starts_with("container's cgroup is not empty: 2 process(es)"), "{error}");
+    assert_eq!(tree.read("docker/abc/cgroup.procs"), "10\n11\n");
 }
 
 #[test]

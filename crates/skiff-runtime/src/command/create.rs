@@ -14,7 +14,7 @@ use skiff_sys::socket;
 
 use super::args::{Flag, Parsed};
 use super::store::{Claim, Container, Record, START_SOCKET};
-use super::{CommandError, Global, Result, Verb, process, protect, time};
+use super::{CommandError, Global, Result, Verb, capabilities, process, protect, time};
 use crate::container::{self, Gate, Options, Stdio};
 use crate::launch::{Launch, Rootfs, SeccompSource};
 
@@ -84,6 +84,9 @@ impl Creation {
             CommandError::io(format_args!("bundle {}", bundle.display()), error)
         })?;
         let mut spec = load_spec(&bundle)?;
+        if let Some(process) = &mut spec.process {
+            capabilities::drop_unknown(process, &global.log);
+        }
         let root = spec.root.clone().ok_or_else(|| CommandError::new("Root must be specified"))?;
         let preserve_fds = preserved(parsed, &mut spec)?;
         let path = |name| parsed.get(name).map(PathBuf::from);

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use skiff_sys::namespace as ns;
+
 use super::args::{Flag, Parsed};
 use super::store::{Container, Status};
 use super::{CommandError, Global, Result, Verb};
-use crate::hooks;
+use crate::{apply, hooks};
 
 pub(super) static VERB: Verb = Verb {
     name: "delete",
@@ -71,6 +73,9 @@ pub(super) fn destroy(global: &Global, container: Container) -> Result<()> {
     if cgroup.remove().is_err() {
         cgroup.kill_all()?;
         cgroup.remove()?;
+    }
+    if container.record.namespaces & ns::MOUNT == 0 {
+        apply::remove_shared(&container.record.rootfs);
     }
     let state = container.oci_state("stopped", None);
     let list = container.record.hooks.poststop.clone();

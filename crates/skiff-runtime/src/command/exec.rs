@@ -11,7 +11,7 @@ use skiff_sys::signals;
 use super::args::{Flag, Parsed};
 use super::create::{load_spec, own_stdio, write_pid_file};
 use super::store::{Container, Status};
-use super::{CommandError, Global, Result, Verb, protect, relay, run};
+use super::{CommandError, Global, Result, Verb, capabilities, protect, relay, run};
 use crate::cgroup::Cgroup;
 use crate::container::Stdio;
 use crate::join::{self, Host};
@@ -70,7 +70,8 @@ fn attempt(global: &Global, parsed: &Parsed) -> Result<ExitCode> {
         return Err(CommandError::new("cannot exec in a stopped container"));
     };
     let spec = load_spec(&container.record.bundle)?;
-    let process = process(parsed, &spec)?;
+    let mut process = process(parsed, &spec)?;
+    capabilities::drop_unknown(&mut process, &global.log);
     let (terminal, detach) = (process.terminal, parsed.has("detach"));
     let console_socket = parsed.get("console-socket").map(PathBuf::from);
     if terminal && detach && console_socket.is_none() {

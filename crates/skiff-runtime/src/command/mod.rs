@@ -5,6 +5,7 @@
 //! runc's where engines look at them.
 
 mod args;
+mod capabilities;
 mod create;
 mod delete;
 mod events;

@@ -29,7 +29,13 @@ pub(super) static RESUME: Verb = Verb {
 fn pause(global: &Global, parsed: &Parsed) -> Result<ExitCode> {
     let container = global.store.load(parsed.id())?;
     match container.status() {
-        Status::Running | Status::Created => container.cgroup().freeze()?,
+        Status::Running | Status::Created => match container.cgroup().freeze() {
+            // It ended while we looked.
+            Err(error) if error.is_missing_file() => {
+                return Err(CommandError::new("container not running"));
+            }
+            other => other?,
+        },
         _ => return Err(CommandError::new("container not running")),
     }
     Ok(ExitCode::SUCCESS)

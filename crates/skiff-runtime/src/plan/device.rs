@@ -57,12 +57,8 @@ pub(super) fn allow_defaults(resources: &mut Resources) {
     if resources.devices.is_empty() {
         return;
     }
-    let rule = |(kind, major, minor, access): (&str, Option<i64>, Option<i64>, &str)| DeviceCgroup {
-        allow: true,
-        kind: kind.to_owned(),
-        major,
-        minor,
-        access: access.to_owned(),
+    let rule = |(kind, major, minor, access): (&str, Option<i64>, Option<i64>, &str)| {
+        DeviceCgroup { allow: true, kind: kind.to_owned(), major, minor, access: access.to_owned() }
     };
     resources.devices.extend(ALWAYS_ALLOWED.map(rule));
 }

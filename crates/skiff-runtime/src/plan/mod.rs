@@ -16,7 +16,7 @@ mod tests;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-use skiff_model::oci::{Hook, Spec};
+use skiff_model::oci::{Hook, Linux, Spec};
 use skiff_sys::namespace as ns;
 
 pub use device::DevicePlan;
@@ -77,6 +77,8 @@ pub struct RootPlan {
     pub host_propagation: Propagation,
     /// SELinux label of the overlay.
     pub label: Option<String>,
+    /// The container shares the caller's mounts: only its root directory is changed.
+    pub shares_mounts: bool,
 }
 
 /// Hooks that the plan's operations do not carry themselves.
@@ -151,7 +153,7 @@ pub fn plan(launch: &Launch, facts: &HostFacts) -> Result<Plan, LaunchError> {
             driver: launch.cgroup_driver,
             resources,
         },
-        root: root_plan(launch, &linux.rootfs_propagation, label.clone())?,
+        root: root_plan(launch, &linux, &namespaces, label.clone())?,
         ops: ops(launch, &namespaces, label.as_deref(), facts)?,
         namespaces,
         process,
@@ -187,9 +189,6 @@ pub fn check_id(id: &str) -> Result<(), LaunchError> {
 }
 
 fn check_against_namespaces(spec: &Spec, namespaces: &NamespacePlan) -> Result<(), LaunchError> {
-    if !namespaces.has_own(skiff_sys::namespace::MOUNT) {
-        return Err(invalid("a container needs a mount namespace of its own"));
-    }
     let named = !spec.hostname.is_empty() || !spec.domainname.is_empty();
     if named && !namespaces.has_own(skiff_sys::namespace::UTS) {
         return Err(invalid("unable to set hostname without a private UTS namespace"));
@@ -199,24 +198,30 @@ fn check_against_namespaces(spec: &Spec, namespaces: &NamespacePlan) -> Result<(
 
 fn root_plan(
     launch: &Launch,
-    propagation: &str,
+    linux: &Linux,
+    namespaces: &NamespacePlan,
     label: Option<String>,
 ) -> Result<RootPlan, LaunchError> {
+    let shares_mounts = !namespaces.has_own(ns::MOUNT);
     let rootfs = match &launch.rootfs {
         Rootfs::Path(path) if path.is_relative() => Rootfs::Path(launch.bundle.join(path)),
+        Rootfs::Overlay { .. } if shares_mounts => {
+            return Err(invalid("root: an overlay needs a mount namespace of its own"));
+        }
         Rootfs::Overlay { lowers, .. } if lowers.is_empty() => {
             return Err(invalid("root: an overlay needs a lower directory"));
         }
         other => other.clone(),
     };
-    let host_propagation = match propagation {
+    let host_propagation = match linux.rootfs_propagation.as_str() {
         "" => Propagation::slave(true),
         word => Propagation::parse(word)
             .ok_or_else(|| invalid(format!("rootfsPropagation={word} is not supported")))?,
     };
     // Unbindable mounts could not be bound into the container.
     let host_propagation = host_propagation.unless_unbindable();
-    Ok(RootPlan { rootfs, host_propagation: host_propagation.recursive(), label })
+    let host_propagation = host_propagation.recursive();
+    Ok(RootPlan { rootfs, host_propagation, label, shares_mounts })
 }
 
 fn ops(

@@ -15,6 +15,7 @@ fn facts() -> HostFacts {
         apparmor: false,
         selinux: false,
         kcore: true,
+        sealed: true,
         clone_into_cgroup: true,
     }
 }
@@ -190,7 +191,12 @@ fn labels_go_to_file_systems_where_selinux_is() {
 #[test]
 fn the_command_lines_options_change_the_plan() {
     let mut plan = plan(&launch(), &facts()).unwrap();
-    plan.apply_options(Options { no_pivot: true, no_new_keyring: true, preserve_fds: 2 });
+    plan.apply_options(Options {
+        no_pivot: true,
+        no_new_keyring: true,
+        preserve_fds: 2,
+        ..Options::default()
+    });
     let ops = text(&plan.ops);
     assert!(!ops.contains("keyring"), "{ops}");
     assert!(ops.contains("by moving"), "{ops}");

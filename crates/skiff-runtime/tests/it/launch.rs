@@ -96,6 +96,34 @@ fn init_passes_signals_on_and_reaps() {
 }
 
 #[test]
+fn the_container_can_look_into_its_init() {
+    let mut bundle = Bundle::new();
+    bundle.launch.init = true;
+    // At the end and appended, since the stream is a file here.
+    let script = "(readlink /proc/1/ns/pid; readlink /proc/self/ns/pid) | sort -u | wc -l; \
+                  ls /proc/1/fd | wc -l; id -u; echo through >> /proc/1/fd/1";
+    assert_eq!(bundle.sh(script).ok(), "1\n3\n0\nthrough\n");
+    bundle.user("app", &[]);
+    let script = "readlink /proc/1/ns/pid > /dev/null && ls /proc/1/fd | wc -l; id -u";
+    assert_eq!(bundle.sh(script).ok(), "3\n1000\n");
+    // A user's init keeps no more rights than the user's programs have.
+    let rights = bundle.sh("grep -E 'Cap(Prm|Eff)' /proc/1/status | tr -d '\\n'").ok();
+    assert_eq!(rights, "CapPrm:\t0000000000000000CapEff:\t0000000000000000");
+}
+
+#[test]
+fn init_stays_closed_to_other_users() {
+    let mut bundle = Bundle::new();
+    bundle.launch.init = true;
+    bundle.user("app", &[]);
+    let mut other = bundle.joining(&["sh", "-c", "ls /proc/1/fd 2>&1 | tail -1"]);
+    other.user =
+        Some(skiff_runtime::launch::UserRequest { user: "5".into(), ..Default::default() });
+    let outcome = bundle.exec(&[other]).remove(0);
+    assert!(outcome.output.contains("Permission denied"), "{}", outcome.output);
+}
+
+#[test]
 fn hooks_run_where_and_when_the_specification_says() {
     let mut bundle = Bundle::new();
     let log = bundle.dir.join("log");
@@ -237,5 +265,5 @@ fn configurations_that_cannot_be_are_refused() {
     });
     assert!(message.contains("apparmor is not enabled"), "{message}");
     let message = refused(&|bundle| bundle.linux().namespaces.clear());
-    assert_eq!(message, "a container needs a mount namespace of its own");
+    assert_eq!(message, "unable to set hostname without a private UTS namespace");
 }
