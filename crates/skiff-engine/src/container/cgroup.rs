@@ -13,10 +13,11 @@ const ESRCH: i32 = rustix::io::Errno::SRCH.raw_os_error();
 /// The group of the container whose init is `pid`.
 pub(crate) fn of(record: &Record, pid: i32) -> Result<Cgroup> {
     let what = || format!("find the control group of container {}", record.id);
+    let ended = || Error::conflict(format!("container {} is not running", record.id));
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(|error| {
         // No such process: it has ended, and the news is on its way.
         if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) {
-            Error::conflict(format!("container {} is not running", record.id))
+            ended()
         } else {
             Error::failed(what(), error)
         }
@@ -46,6 +47,10 @@ pub(crate) fn of(record: &Record, pid: i32) -> Result<Cgroup> {
             let dir = hierarchy.mount_point.join(path.trim_start_matches('/'));
             paths.v1.push(ControllerDir { controllers: hierarchy.controllers.clone(), dir });
         }
+    }
+    // A process that has ended is in no group of v1 but the root, while nobody has reaped it.
+    if paths == CgroupPaths::default() {
+        return Err(ended());
     }
     Ok(Cgroup::open(paths))
 }

@@ -102,6 +102,9 @@ impl Driver {
     async fn try_launch(&mut self) -> Result<(), (Error, i32)> {
         use std::os::fd::AsFd;
         let internal = |error| (error, 128);
+        find_network(&self.record).map_err(|error| {
+            (error.context("failed to set up container networking"), 128)
+        })?;
         self.part().await;
         // First, so that the monitor wakes up while the request is made.
         let mut monitor = self.core.keeper.monitor().await.map_err(internal)?;
@@ -138,10 +141,18 @@ impl Driver {
                 let done = if freeze { group.freeze() } else { group.thaw() };
                 let what = if freeze { "pause" } else { "unpause" };
                 done.map_err(|error| {
-                    Error::failed(format!("cannot {what} container {}", record.id), error)
+                    let id = &record.id;
+                    // The group went while we looked: so did the container.
+                    if error.is_missing_file() {
+                        return Error::conflict(format!("container {id} is not running"));
+                    }
+                    Error::failed(format!("cannot {what} container {id}"), error)
                 })
             });
-            let fact = if freeze { Fact::Frozen(outcome) } else { Fact::Thawed(outcome) };
+            let fact = match freeze {
+                true => Fact::Frozen(live.pid, outcome),
+                false => Fact::Thawed(live.pid, outcome),
+            };
             drop(facts.blocking_send(fact));
         });
     }
@@ -249,6 +260,15 @@ impl Driver {
         }
         self.health = Some(Arc::new(health));
         self.publish();
+    }
+}
+
+/// There are only those that every host has.
+fn find_network(record: &Record) -> Result<()> {
+    match record.host_config.network_mode.as_str() {
+        "" | "default" | "bridge" | "none" | "host" => Ok(()),
+        mode if mode.starts_with("container:") => Ok(()),
+        name => Err(Error::not_found(format!("network {name} not found"))),
     }
 }
 
