@@ -35,12 +35,23 @@ pub(super) async fn route(
             Ok(json(&serde_json::json!({ "CachesDeleted": null, "SpaceReclaimed": 0 })))
         }
         ("POST", ["build", ..]) => Err(Failure::not_implemented("this version builds no images")),
+        ("GET", ["plugins", name @ .., "json"]) if !name.is_empty() => {
+            Err(no_such_plugin(&name.join("/")))
+        }
+        ("DELETE", ["plugins", name @ ..]) if !name.is_empty() => {
+            Err(no_such_plugin(&name.join("/")))
+        }
         (_, ["plugins", ..]) => Err(Failure::not_implemented("this version has no plugins")),
         ("GET", ["distribution", .., "json"]) => {
             Err(Failure::not_implemented("this version has no registry client"))
         }
         _ => Err(Failure::page_not_found()),
     }
+}
+
+/// There are none; Docker's client asks for one when nothing else has the name it looks for.
+fn no_such_plugin(name: &str) -> Failure {
+    Failure::new(StatusCode::NOT_FOUND, format!("plugin {name:?} not found"))
 }
 
 /// Answers without the engine, so that a starting daemon is seen to be there.
