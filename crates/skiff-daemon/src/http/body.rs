@@ -1,6 +1,10 @@
 //! Bodies in both directions: answers that are known, that come later or piece by piece, and
 //! request bodies as JSON or as a blocking reader.
 //!
+//! An answer may be ready before its request was read to the end. What is left is then read and
+//! thrown away for a while, because a client that sees its connection closed while it sends may
+//! never look at the answer.
+//!
 //! A piecewise answer comes through a short channel, so a slow client slows its producer only, and
 //! a client that leaves closes the channel, which ends the producer.
 
@@ -12,7 +16,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, TRANSFER_ENCODING};
 use serde::de::DeserializeOwned;
 use skiff_api::go_json;
 use tokio::runtime::Handle;
@@ -27,6 +31,10 @@ const PIECES: usize = 4;
 const PIECE: usize = 64 << 10;
 /// How long a JSON body may pause.
 const STALL: Duration = Duration::from_secs(30);
+
+/// How much of a body that nobody wants is thrown away, and how long it may pause.
+const DISCARDED: usize = 64 << 20;
+const DISCARD_STALL: Duration = Duration::from_secs(5);
 
 /// One piece, or the reason to break the connection off so that the client notices.
 pub(crate) type Piece = io::Result<Bytes>;
@@ -145,16 +153,74 @@ impl Write for PieceWriter {
     }
 }
 
+/// The body of a request.
+pub(crate) struct RequestBody {
+    /// `None` is taken.
+    body: Option<Incoming>,
+    /// There is nothing to throw away: it has been read, or the client sends it only when it is
+    /// asked to, which reading does.
+    is_done: bool,
+}
+
+impl RequestBody {
+    pub(crate) fn new(headers: &HeaderMap, body: Incoming) -> RequestBody {
+        RequestBody { body: Some(body), is_done: headers.contains_key(EXPECT) }
+    }
+
+    /// The bare body, for taking over its connection.
+    pub(crate) fn into_incoming(mut self) -> Option<Incoming> {
+        self.body.take()
+    }
+
+    /// The next piece of data; `None` is the end.
+    async fn next(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+        self.is_done = false;
+        loop {
+            let frame = self.body.as_mut()?.frame().await;
+            if let Some(Ok(frame)) = frame {
+                // Trailers are of no use.
+                let Ok(data) = frame.into_data() else { continue };
+                return Some(Ok(data));
+            }
+            self.is_done = true;
+            return frame.map(|frame| frame.map(|_| Bytes::new()));
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let Some(body) = self.body.take() else { return };
+        if self.is_done || hyper::body::Body::is_end_stream(&body) {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(discard(body));
+        }
+    }
+}
+
+/// Reads on until the client is done, pauses, or has sent too much.
+async fn discard(mut body: Incoming) {
+    let mut count = 0;
+    while let Ok(Some(Ok(frame))) = timeout(DISCARD_STALL, body.frame()).await {
+        count += frame.data_ref().map_or(0, Bytes::len);
+        if count > DISCARDED {
+            return;
+        }
+    }
+}
+
 /// A request body for functions that block. Use it on a thread of the blocking pool.
 pub(crate) struct BodyReader {
-    body: Incoming,
+    body: RequestBody,
     runtime: Handle,
     current: Bytes,
 }
 
 impl BodyReader {
     /// Wraps a body; call it on the runtime.
-    pub(crate) fn new(body: Incoming) -> BodyReader {
+    pub(crate) fn new(body: RequestBody) -> BodyReader {
         BodyReader { body, runtime: Handle::current(), current: Bytes::new() }
     }
 }
@@ -162,16 +228,12 @@ impl BodyReader {
 impl Read for BodyReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.current.is_empty() {
-            match self.runtime.block_on(self.body.frame()) {
+            match self.runtime.block_on(self.body.next()) {
                 None => return Ok(0),
                 Some(Err(error)) => {
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error.to_string()));
                 }
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.current = data;
-                    }
-                }
+                Some(Ok(data)) => self.current = data,
             }
         }
         let take = into.len().min(self.current.len());
@@ -183,7 +245,7 @@ impl Read for BodyReader {
 /// Reads a JSON body; it must be there.
 pub(crate) async fn read_json<T: DeserializeOwned>(
     headers: &HeaderMap,
-    mut body: Incoming,
+    mut body: RequestBody,
 ) -> Result<T, Failure> {
     check_content_type(headers)?;
     Ok(go_json::decode(&read_all(&mut body).await?)?)
@@ -192,7 +254,7 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
 /// Reads a JSON body that may be missing; it is then the zero value.
 pub(crate) async fn read_optional_json<T: DeserializeOwned + Default>(
     headers: &HeaderMap,
-    body: &mut Incoming,
+    body: &mut RequestBody,
 ) -> Result<T, Failure> {
     if !has_body(headers) {
         return Ok(T::default());
@@ -230,17 +292,15 @@ fn malformed_content_type(text: &str) -> Failure {
     Failure::bad_request(format!("malformed Content-Type header ({text}): mime: no media type"))
 }
 
-async fn read_all(body: &mut Incoming) -> Result<Bytes, Failure> {
+async fn read_all(body: &mut RequestBody) -> Result<Bytes, Failure> {
     let mut first = Bytes::new();
     let mut whole: Vec<u8> = Vec::new();
     loop {
-        let frame = timeout(STALL, body.frame()).await.map_err(|_| {
+        let data = timeout(STALL, body.next()).await.map_err(|_| {
             Failure::new(hyper::StatusCode::REQUEST_TIMEOUT, "request body stalled")
         })?;
-        let Some(frame) = frame else { break };
-        let frame =
-            frame.map_err(|error| Failure::bad_request(format!("invalid JSON: {error}")))?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Some(data) = data else { break };
+        let data = data.map_err(|error| Failure::bad_request(format!("invalid JSON: {error}")))?;
         if whole.len() + first.len() + data.len() > go_json::MAX_BODY {
             return Err(go_json::BodyError::TooLarge.into());
         }

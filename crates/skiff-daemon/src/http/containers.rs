@@ -227,7 +227,7 @@ async fn attach(call: Call, name: &str) -> Result<Answer, Failure> {
     let containers = call.engine.containers();
     let plan = containers.attach(name, options).await?;
     let (version, tty) = (call.version, plan.tty);
-    hijack(call.into_request(), version, tty, move |socket, early| async move {
+    hijack(call.into_request()?, version, tty, move |socket, early| async move {
         containers.attach_stream(plan, socket, early).await
     })
 }

@@ -51,7 +51,7 @@ async fn start(mut call: Call, id: &str) -> Result<Answer, Failure> {
     }
     let plan = execs.plan(&id, &options)?;
     let version = call.version;
-    hijack(call.into_request(), version, plan.tty, move |socket, early| async move {
+    hijack(call.into_request()?, version, plan.tty, move |socket, early| async move {
         execs.start(&id, options, Some((socket, early))).await
     })
 }

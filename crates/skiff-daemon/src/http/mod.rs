@@ -39,7 +39,7 @@ use skiff_engine::Engine;
 use tokio::sync::OnceCell;
 
 use answer::Answer;
-
+use body::RequestBody;
 use failure::Failure;
 use query::Query;
 use route::Path;
@@ -114,6 +114,7 @@ impl Api {
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let engine = self.engine().await.clone();
         let (parts, body) = request.into_parts();
+        let body = RequestBody::new(&parts.headers, body);
         let call = Call { api: self, engine, version, query, parts, body };
         // The futures of all handlers together would make every connection large.
         Box::pin(call.route(&path)).await
@@ -158,7 +159,7 @@ struct Call {
     version: ApiVersion,
     query: Query,
     parts: Parts,
-    body: Incoming,
+    body: RequestBody,
 }
 
 impl Call {
@@ -186,8 +187,10 @@ impl Call {
     }
 
     /// The request as it was, for taking over its connection.
-    fn into_request(self) -> Request<Incoming> {
-        Request::from_parts(self.parts, self.body)
+    fn into_request(self) -> Result<Request<Incoming>, Failure> {
+        let body = self.body.into_incoming();
+        let body = body.ok_or_else(|| Failure::bad_request("the request body was cut short"))?;
+        Ok(Request::from_parts(self.parts, body))
     }
 }
 
