@@ -119,11 +119,12 @@ impl Driver {
     pub(super) fn on_exited(&mut self, exit: ExitRecord) {
         let Some(live) = self.state.live() else { return };
         self.leaving = self.monitor.take();
-        self.fail_calls();
-        self.end_health();
+        // Before those who ask about execs are answered.
         for exec in self.core.execs.container_ended(&self.record.id) {
             self.emit("exec_die", [("execID", exec), ("exitCode", "137".to_owned())]);
         }
+        self.fail_calls();
+        self.end_health();
         self.life.finished_at = exit.at;
         self.life.exit_code = exit.exit_code;
         self.life.oom_killed = exit.oom_killed;

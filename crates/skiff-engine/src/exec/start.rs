@@ -16,6 +16,9 @@ use crate::container::registry::{Container, View};
 use crate::container::{effect, launch, operate, spec};
 use crate::error::{Error, Kind, Result};
 
+/// How long an inspect waits for the end of an exec whose monitor is gone.
+const END_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+
 fn no_such(id: &str) -> Error {
     Error::not_found(format!("No such exec instance: {id}"))
 }
@@ -211,16 +214,23 @@ pub(super) async fn resize(core: &Arc<Core>, id: &str, width: u16, height: u16) 
 
 pub(super) async fn inspect(core: &Core, id: &str) -> Result<ExecInspect> {
     let now = look(core, id)?;
-    if !now.running {
-        return Ok(now);
+    let (under_way, mut ended) = {
+        let instances = core.execs.lock();
+        let exec = instances.get(id).ok_or_else(|| no_such(id))?;
+        // Also while it starts: its whole life may be on the way from the monitor.
+        let under_way = matches!(exec.phase, Phase::Starting | Phase::Running { .. });
+        (under_way, exec.ended.subscribe())
+    };
+    if !under_way {
+        return look(core, id);
     }
-    // Its end may be on the way from the monitor.
     let container = core.containers.get(&now.container_id)?;
-    match operate::ask(&container, |answer| Command::CatchUp { answer }).await {
-        Ok(()) => look(core, id),
-        // The container has ended meanwhile.
-        Err(_) => look(core, id).or(Ok(now)),
+    if operate::ask(&container, |answer| Command::CatchUp { answer }).await.is_err() {
+        // The container is about to end, and every exec with it.
+        let ending = ended.wait_for(|ended| *ended);
+        drop(tokio::time::timeout(END_TIMEOUT, ending).await);
     }
+    look(core, id).or(Ok(now))
 }
 
 fn look(core: &Core, id: &str) -> Result<ExecInspect> {
