@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, OpenTreeFlags, UnmountFlags,
-    fsconfig_create, fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    fsconfig_create, fsconfig_set_fd, fsconfig_set_string, fsmount, fsopen,
     mount, open_tree, unmount,
 };
 
@@ -101,8 +101,6 @@ fn detached(lowers: &[&Path], upper: Option<(&Path, &Path)>) -> Result<OwnedFd, 
     if let Some((upper, work)) = upper {
         fsconfig_set_string(context, "upperdir", upper)?;
         fsconfig_set_string(context, "workdir", work)?;
-        // Nobody relies on this view to survive a power cut.
-        let _ = fsconfig_set_flag(context, "volatile");
     }
     fsconfig_create(context)?;
     let attributes = match upper {
