@@ -94,9 +94,16 @@ fn graph_driver(core: &Core, record: &Record, paths: &Paths) -> DriverData {
         let lowers: Vec<String> = layers.into_iter().map(text).collect();
         data.insert("LowerDir".to_owned(), lowers.join(":"));
     }
+    data.insert("MergedDir".to_owned(), text(paths.dir.join("merged")));
     data.insert("UpperDir".to_owned(), text(paths.upper()));
     data.insert("WorkDir".to_owned(), text(paths.work()));
     DriverData { data, name: "overlay2".to_owned() }
+}
+
+/// Whether a container has a network in which its ports could be published.
+pub(super) fn has_ports(record: &Record) -> bool {
+    let mode = record.host_config.network_mode.as_str();
+    !matches!(mode, "none" | "host") && !mode.starts_with("container:")
 }
 
 /// The networks a container is in; there are only those without addresses yet.
@@ -113,7 +120,7 @@ pub(super) fn network_map(record: &Record) -> Map<EndpointSettings> {
 fn networks(view: &View) -> NetworkSettings {
     let record = &view.record;
     let mut ports = Map::empty();
-    if view.state.live().is_some() && record.host_config.network_mode != "host" {
+    if view.state.live().is_some() && has_ports(record) {
         for key in record.config.exposed_ports.keys() {
             ports.insert(key.clone(), List::default());
         }

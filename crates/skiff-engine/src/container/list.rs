@@ -9,7 +9,7 @@ use skiff_api::{
 };
 
 use super::filter::Selection;
-use super::inspect::{network_map, visible_mounts};
+use super::inspect::{has_ports, network_map, visible_mounts};
 use super::registry::View;
 use super::words::{LastEnd, describe};
 use super::{Containers, ListOptions, spec};
@@ -161,7 +161,7 @@ fn command(arguments: &[String]) -> String {
 
 /// Exposed ports of a running container; none is published without bridge networks.
 fn ports(view: &View) -> List<PortSummary> {
-    if view.state.live().is_none() || view.record.host_config.network_mode == "host" {
+    if view.state.live().is_none() || !has_ports(&view.record) {
         return List::empty();
     }
     let port = |key: &String| {
