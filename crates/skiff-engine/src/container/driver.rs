@@ -100,8 +100,9 @@ pub(crate) enum Wish {
 
 /// Something that was begun and has finished.
 pub(super) enum Fact {
-    Frozen(Result<()>),
-    Thawed(Result<()>),
+    /// Of the run whose process that is.
+    Frozen(i32, Result<()>),
+    Thawed(i32, Result<()>),
     Deleted(Result<()>),
 }
 
@@ -479,6 +480,8 @@ impl Driver {
             Ok(seq) => {
                 self.calls.insert(seq, call);
             }
+            // It went away with its container; the news comes by the other direction.
+            Err(error) if is_absence(&error) => call.fail(self.refusal(Denied::NotRunning, "")),
             Err(error) => {
                 let what = format!("ask the monitor of container {}", self.record.id);
                 call.fail(Error::failed(what, error));
@@ -487,20 +490,23 @@ impl Driver {
     }
 
     async fn on_fact(&mut self, fact: Fact) {
+        let current = self.state.live().map(|live| live.pid);
         match fact {
-            Fact::Frozen(Ok(())) => {
+            // That run has ended, and who waited was told so.
+            Fact::Frozen(pid, _) | Fact::Thawed(pid, _) if Some(pid) != current => {}
+            Fact::Frozen(_, Ok(())) => {
                 let _ = self.apply(Event::Frozen);
                 self.due.push_back(Due::Answer(Outcome::Frozen));
             }
-            Fact::Frozen(Err(error)) => {
+            Fact::Frozen(_, Err(error)) => {
                 let _ = self.apply(Event::FreezeFailed);
                 answer_all(&mut self.freezes, Err(error));
             }
-            Fact::Thawed(Ok(())) => {
+            Fact::Thawed(_, Ok(())) => {
                 let _ = self.apply(Event::Thawed);
                 self.due.push_back(Due::Answer(Outcome::Thawed));
             }
-            Fact::Thawed(Err(error)) => answer_all(&mut self.thaws, Err(error)),
+            Fact::Thawed(_, Err(error)) => answer_all(&mut self.thaws, Err(error)),
             Fact::Deleted(Ok(())) => {
                 self.core.containers.remove(&self.record.id);
                 if self.remove_volumes {
@@ -581,6 +587,11 @@ impl Call {
             Call::Launch | Call::Silent => {}
         }
     }
+}
+
+fn is_absence(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
 }
 
 /// Gives all who wait the same outcome.
