@@ -226,9 +226,8 @@ fn network(core: &Core, host: &mut HostConfig, warnings: &mut Vec<String>) -> Re
         }
         "none" | "host" => {}
         mode if mode.starts_with("container:") => resolve_owner(core, &mut host.network_mode)?,
-        name => {
-            return Err(Error::not_found(format!("network {name} not found")));
-        }
+        // Networks come and go: the start looks for it.
+        _ => {}
     }
     let published = host.publish_all_ports || !host.port_bindings.is_empty();
     if published && host.network_mode == "host" {
