@@ -51,6 +51,9 @@ pub(crate) async fn open(config: EngineConfig) -> Result<Arc<Core>> {
     }
     for mut initial in revived {
         let host = &initial.record.host_config;
+        if initial.record.life.phase == Phase::Removing && finish_removal(&core, &initial).await {
+            continue;
+        }
         let rests = matches!(initial.state, State::Created | State::Exited);
         let life = &initial.record.life;
         let started = life.started_at != 0;
@@ -75,6 +78,23 @@ pub(crate) async fn open(config: EngineConfig) -> Result<Arc<Core>> {
         core.containers.restore(container);
     }
     Ok(core)
+}
+
+/// Goes on where a removal was cut off. What cannot be removed stays as a dead container.
+async fn finish_removal(core: &Arc<Core>, initial: &Initial) -> bool {
+    let record = &initial.record;
+    let paths = Paths::new(&core.config.data_root, &core.config.exec_root, &record.id);
+    if initial.monitor.is_some() {
+        return false;
+    }
+    if let Err(error) = super::trash::discard(core, record, &paths) {
+        log::warn(&format!("container {}: {error}", record.id));
+        return false;
+    }
+    if record.host_config.auto_remove {
+        super::trash::discard_volumes(core, &Arc::new(record.clone())).await;
+    }
+    true
 }
 
 /// Everything but the containers.
