@@ -106,6 +106,7 @@ impl Driver {
             (error.context("failed to set up container networking"), 128)
         })?;
         self.part().await;
+        self.unmark_volatile();
         // First, so that the monitor wakes up while the request is made.
         let mut monitor = self.core.keeper.monitor().await.map_err(internal)?;
         let mut request =
@@ -128,6 +129,21 @@ impl Driver {
         let gone = async { while let Ok(Some(_)) = leaving.next().await {} };
         // A client that does not read must not keep the container from being started.
         drop(tokio::time::timeout(PART_TIMEOUT, gone).await);
+    }
+
+    /// The kernel marks the work directory of a mount that is never synced, and refuses to mount it
+    /// again, since after a crash files may lack what was written. There was none: a container that
+    /// is removed when it ends is gone after a crash.
+    fn unmark_volatile(&self) {
+        if !self.record.host_config.auto_remove || self.life.started_at == 0 {
+            return;
+        }
+        let mark = self.paths.work().join("work/incompat/volatile");
+        match std::fs::remove_dir_all(&mark) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => crate::log::warn(&format!("remove {}: {error}", mark.display())),
+        }
     }
 
     /// Freezes or thaws, in a thread that may wait for it.
