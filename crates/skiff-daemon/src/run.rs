@@ -35,6 +35,8 @@ const SHUTDOWN: Duration = Duration::from_millis(1500);
 const WORKERS: usize = 2;
 /// Deep enough for every future and for serde; pages that are not touched cost nothing.
 const STACK: usize = 1 << 20;
+/// How long a thread for blocking work stays without any.
+const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// Why the daemon ended early.
 #[derive(Debug, Error)]
@@ -64,6 +66,7 @@ pub(crate) fn run(given: Given, settings: Settings) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_stack_size(STACK)
+        .thread_keep_alive(THREAD_KEEP_ALIVE)
         .thread_name("api")
         .enable_all()
         .build()
@@ -132,6 +135,7 @@ async fn live(settings: &Settings, api: &Api, reloadable: &Reloadable) -> Result
                 break;
             }
             _ = hangup.recv() => reload(reloadable),
+            () = api.quiet() => engine.release_memory(),
         }
     }
     notify_systemd("STOPPING=1");

@@ -106,6 +106,11 @@ impl Engine {
         &self.0.config
     }
 
+    /// Gives memory that is not used back to the kernel; for when nothing goes on.
+    pub fn release_memory(&self) {
+        skiff_sys::pages::trim_heap();
+    }
+
     /// Writes what is not yet written and stops health checks and pending restarts. Containers
     /// run on.
     pub async fn shutdown(&self) {

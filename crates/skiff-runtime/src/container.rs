@@ -94,12 +94,24 @@ pub fn launch_with(
     gate: Gate,
     options: Options,
 ) -> Result<Container, LaunchError> {
+    launch_meanwhile(launch, stdio, gate, options, &mut || {})
+}
+
+/// As [`launch_with`]; `meanwhile` is called once while the child prepares itself, which takes it
+/// longer than anything the caller has to do. It may be called for a start that fails.
+pub fn launch_meanwhile(
+    launch: &Launch,
+    stdio: Stdio<'_>,
+    gate: Gate,
+    options: Options,
+    meanwhile: &mut dyn FnMut(),
+) -> Result<Container, LaunchError> {
     let mut plan = plan::plan(launch, facts::host())?;
     plan.apply_options(options);
     take_terminal(&mut plan.process, &stdio);
     let cgroup = make_cgroup(&plan.cgroup)?;
     let place = apply::Place::before(&plan.root);
-    let started = Starting::new(launch, &plan, &cgroup).run(stdio, gate);
+    let started = Starting::new(launch, &plan, &cgroup).run(stdio, gate, meanwhile);
     match started {
         Ok(started) => Ok(Container {
             pid: started.child.pid,
@@ -192,7 +204,12 @@ impl<'a> Starting<'a> {
         Self { plan, cgroup, state }
     }
 
-    fn run(self, stdio: Stdio<'_>, gate: Gate) -> Result<Started, LaunchError> {
+    fn run(
+        self,
+        stdio: Stdio<'_>,
+        gate: Gate,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Started, LaunchError> {
         let placement = placement(self.cgroup)?;
         let sources = apply::open_sources(self.plan)?;
         let (listener, reporter) = report::channel().context(|| "make a socket pair")?;
@@ -209,6 +226,7 @@ impl<'a> Starting<'a> {
         not_dumpable()?;
         let child = self.clone_child(stdio, gate, &placement, sources, &reporter)?;
         drop(reporter);
+        meanwhile();
         self.attend(child, listener, waits)
     }
 

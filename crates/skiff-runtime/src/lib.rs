@@ -32,4 +32,6 @@ pub fn warm_up() {
     let _ = cgroup::host_layout();
 }
 
-pub use container::{Container, Gate, Joined, Options, Stdio, launch, launch_with};
+pub use container::{
+    Container, Gate, Joined, Options, Stdio, launch, launch_meanwhile, launch_with,
+};

@@ -44,11 +44,11 @@ const KEEPER_LOG: &str = "keeper.log";
 pub(crate) const EXIT_HELD: u8 = 75;
 
 /// Idle monitors kept.
-const IDLE_MONITORS: usize = 2;
+const IDLE_MONITORS: usize = 3;
 
 /// How long after a monitor was taken its replacement is forked, while another one is idle: the
 /// start that took it has the processors to itself.
-const REFILL_DELAY: Duration = Duration::from_millis(3);
+const REFILL_DELAY: Duration = Duration::from_millis(8);
 
 /// Connections that may wait for a monitor.
 const BACKLOG: i32 = 4096;

@@ -117,6 +117,12 @@ impl Client {
 
     /// Sends a request and waits for the head of the answer, whatever its status.
     pub(crate) fn exchange(&mut self, request: Request) -> Result<Response, ClientError> {
+        if self.version.is_none()
+            && request.versioned
+            && let Some(again) = request.replay()
+        {
+            return self.exchange_first(request, again);
+        }
         let again = request.replay();
         let pending = self.send(request)?;
         let reused = pending.reused;
@@ -127,6 +133,35 @@ impl Client {
                 self.send(again)?.any_answer()
             }
             (answer, _) => answer,
+        }
+    }
+
+    /// The first versioned request is sent in our newest version without asking: most daemons
+    /// know it and are saved a round trip. One that does not refuses it (400) before doing
+    /// anything; then the version is negotiated and the request sent `again`.
+    fn exchange_first(
+        &mut self,
+        request: Request,
+        again: Request,
+    ) -> Result<Response, ClientError> {
+        self.version = Some(NEWEST_API);
+        let response = self.exchange(request);
+        match response {
+            Ok(response) if response.status() != 400 => {
+                let theirs = response.header("api-version").and_then(ping::parse_version);
+                self.version = theirs.map(|theirs| theirs.min(NEWEST_API));
+                Ok(response)
+            }
+            Ok(response) => {
+                response.finish()?;
+                self.version = None;
+                self.version()?;
+                self.exchange(again)
+            }
+            Err(error) => {
+                self.version = None;
+                Err(error)
+            }
         }
     }
 

@@ -80,8 +80,9 @@ fn lines(requests: &[String]) -> Vec<&str> {
 }
 
 #[test]
-fn a_connection_is_used_again() {
+fn a_connection_is_used_again_and_the_version_negotiated_when_it_is_too_new() {
     let server = Server::new(vec![vec![
+        "HTTP/1.1 400 Bad Request\r\nContent-Length: 15\r\n\r\n{\"message\":\"x\"}",
         "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2;x=y\r\n2]\r\n0\r\n\r\n",
         "HTTP/1.1 204 No Content\r\n\r\n",
@@ -94,12 +95,23 @@ fn a_connection_is_used_again() {
     assert_eq!(
         lines(&server.requests()),
         [
+            "GET /v1.56/list HTTP/1.1",
             "HEAD /_ping HTTP/1.1",
             "GET /v1.41/list HTTP/1.1",
             "DELETE /v1.41/x HTTP/1.1",
             "GET /v1.41/true HTTP/1.1"
         ]
     );
+}
+
+#[test]
+fn a_daemon_as_new_as_we_are_is_asked_nothing_first() {
+    let answer = "HTTP/1.1 200 OK\r\nApi-Version: 1.56\r\nContent-Length: 4\r\n\r\ntrue";
+    let server = Server::new(vec![vec![answer]]);
+    let mut client = server.client(None);
+    assert!(client.get_json::<bool>("/a").unwrap());
+    assert_eq!(client.version().unwrap(), (1, 56));
+    assert_eq!(lines(&server.requests()), ["GET /v1.56/a HTTP/1.1"]);
 }
 
 #[test]

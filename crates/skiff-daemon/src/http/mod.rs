@@ -28,6 +28,8 @@ mod volumes;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{HOST, LOCATION};
@@ -49,18 +51,30 @@ use crate::reload::Reloadable;
 /// The `Server` header.
 pub(crate) const SERVER_NAME: &str = concat!("Skiff/", env!("CARGO_PKG_VERSION"), " (linux)");
 
+/// How long there are no requests until the daemon counts as idle.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// What every handler can reach.
 pub(crate) struct Api {
     /// Open as soon as every container can be asked for; requests wait for it.
     engine: OnceCell<Engine>,
     opened: tokio::sync::Notify,
+    /// Answers given, to know when it has become quiet.
+    answered: AtomicU64,
+    busy: tokio::sync::Notify,
     pub(crate) settings: Arc<Reloadable>,
 }
 
 impl Api {
     /// An API whose engine is not open yet.
     pub(crate) fn new(settings: Arc<Reloadable>) -> Api {
-        Api { engine: OnceCell::new(), opened: tokio::sync::Notify::new(), settings }
+        Api {
+            engine: OnceCell::new(),
+            opened: tokio::sync::Notify::new(),
+            answered: AtomicU64::new(0),
+            busy: tokio::sync::Notify::new(),
+            settings,
+        }
     }
 
     /// Lets the waiting requests go on.
@@ -80,9 +94,24 @@ impl Api {
         }
     }
 
+    /// Resolves when there were requests and then none for a while.
+    pub(crate) async fn quiet(&self) {
+        self.busy.notified().await;
+        loop {
+            let before = self.answered.load(Ordering::Relaxed);
+            tokio::time::sleep(QUIET).await;
+            if self.answered.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+
     /// Answers one request; never fails.
     pub(crate) async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Answer {
-        answer::finish(match self.dispatch(request).await {
+        let outcome = self.clone().dispatch(request).await;
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        self.busy.notify_one();
+        answer::finish(match outcome {
             Ok(answer) => answer,
             Err(failure) => {
                 if failure.status == StatusCode::INTERNAL_SERVER_ERROR {

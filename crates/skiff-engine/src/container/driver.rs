@@ -497,6 +497,10 @@ impl Driver {
             Fact::Frozen(_, Ok(())) => {
                 let _ = self.apply(Event::Frozen);
                 self.due.push_back(Due::Answer(Outcome::Frozen));
+                // A SIGKILL that was on its way would wait in frozen processes for ever.
+                if !self.ends.is_empty() {
+                    let _ = self.apply(Event::Unpause);
+                }
             }
             Fact::Frozen(_, Err(error)) => {
                 let _ = self.apply(Event::FreezeFailed);

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, fstat};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, move_mount};
 use skiff_sys::clone::{self, CloneRequest};
 use skiff_sys::mount::{Change, attr, propagation, set_attributes};
@@ -67,10 +68,8 @@ impl Setup<'_> {
             Some(tree) => tree,
             None => open_bind(path, recursive)?,
         };
-        let stat = fstat(&tree).context(|| format!("stat {}", path.display()))?;
-        let is_dir = FileType::from_raw_mode(stat.st_mode).is_dir();
         let destination = &plan.destination;
-        let target = if is_dir {
+        let target = if is_dir(&tree)? {
             resolve::ensure_dir(self.root.as_fd(), destination, Mode::from_raw_mode(0o755))
         } else {
             resolve::ensure_file(self.root.as_fd(), destination, Mode::from_raw_mode(0o755))
@@ -198,7 +197,17 @@ fn check_procfs(
 /// Moves a detached mount onto a place.
 pub(super) fn attach(tree: &OwnedFd, target: &OwnedFd) -> Result<(), LaunchError> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(tree, "", target, "", flags).context(|| "move mount")
+    match move_mount(tree, "", target, "", flags) {
+        // What mount(2) says of a file on a directory, and engines explain to users.
+        Err(Errno::INVAL) if is_dir(tree)? != is_dir(target)? => Err(Errno::NOTDIR),
+        other => other,
+    }
+    .context(|| "move mount")
+}
+
+fn is_dir(file: &OwnedFd) -> Result<bool, LaunchError> {
+    let stat = fstat(file).context(|| "stat what is mounted")?;
+    Ok(FileType::from_raw_mode(stat.st_mode).is_dir())
 }
 
 /// Sets attributes and propagation of a detached mount.

@@ -153,3 +153,14 @@ fn forbidden_devices_leave_the_usual_ones_usable() {
     let output = bundle.sh(script).ok();
     assert_eq!(output, "1\r\nhead: /dev/other: Operation not permitted\r\n");
 }
+
+#[test]
+fn a_file_on_a_directory_and_the_reverse_are_explained() {
+    for (source, destination) in [("etc/passwd", "/tmp"), ("tmp", "/etc/passwd")] {
+        let mut bundle = Bundle::new();
+        let source = bundle.rootfs().join(source);
+        bundle.mount(destination, "bind", source.to_str().unwrap(), &["rbind"]);
+        let error = bundle.sh("true").refused();
+        assert!(error.message.ends_with("not a directory"), "{}", error.message);
+    }
+}

@@ -25,9 +25,10 @@ impl Container {
         launch: &Launch,
         stdio: Stdio<'_>,
         fresh_network: bool,
+        meanwhile: &mut dyn FnMut(),
     ) -> Result<Container, LaunchError> {
         let options = Options { fresh_network, ..Options::default() };
-        let inner = skiff_runtime::launch_with(launch, stdio, Gate::Open, options)?;
+        let inner = skiff_runtime::launch_meanwhile(launch, stdio, Gate::Open, options, meanwhile)?;
         let mounts = format!("/proc/{}/ns/mnt", inner.pid);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let mounts = rustix::fs::open(mounts, flags, Mode::empty()).ok();

@@ -87,9 +87,6 @@ impl Idle {
     }
 
     fn start(&mut self, request: &LaunchRequest, run_dir: &Path) -> Result<Launched, LaunchError> {
-        let listener = listen_at(run_dir)?;
-        self.hub.poll.add(&listener, Source::Listener, Interest::IN);
-        let log = open_log(&request.log)?;
         let streams = if request.tty {
             let process = request.launch.spec.process.as_ref();
             let size = process.and_then(|process| process.console_size);
@@ -104,11 +101,17 @@ impl Idle {
             }
             None => false,
         };
-        let mut container = Container::launch(&request.launch, streams.stdio(), network)?;
-        match own(&mut container, streams, request.stdin_once) {
-            Ok(mut task) => {
-                task.log = log;
-                Ok(Launched { listener, container, task })
+        let mut files = None;
+        let mut open = || files = Some(Files::open(run_dir, &request.log));
+        let mut container =
+            Container::launch(&request.launch, streams.stdio(), network, &mut open)?;
+        let files = files.expect("opened while the container was prepared");
+        let owned = own(&mut container, streams, request.stdin_once);
+        match files.and_then(|files| Ok((files, owned?))) {
+            Ok((files, mut task)) => {
+                self.hub.poll.add(&files.listener, Source::Listener, Interest::IN);
+                task.log = files.log;
+                Ok(Launched { listener: files.listener, container, task })
             }
             Err(error) => {
                 container.abandon();
@@ -143,6 +146,18 @@ fn own(
     };
     let ours = streams.into_ours(started.console.as_ref()).map_err(no_streams)?;
     Ok(Task::new(INIT, None, started, ours, closes_input))
+}
+
+/// What a monitor needs once its container runs.
+struct Files {
+    listener: OwnedFd,
+    log: Option<JsonFile>,
+}
+
+impl Files {
+    fn open(run_dir: &Path, log: &LogTarget) -> Result<Files, LaunchError> {
+        Ok(Files { listener: listen_at(run_dir)?, log: open_log(log)? })
+    }
 }
 
 /// What starting brought into being.

@@ -107,7 +107,8 @@ fn post(
     platform: &str,
 ) -> Result<CreateResponse, ClientError> {
     let mut path = Query::new("/containers/create").add_given("name", name.trim_start_matches('/'));
-    if client.version()? >= (1, 41) {
+    // Asked only if it matters: the question costs a round trip.
+    if !platform.is_empty() && client.version()? >= (1, 41) {
         path = path.add_given("platform", platform);
     }
     client.call(Request::new("POST", path).json(request)?)?.json()
