@@ -62,7 +62,8 @@ fn main() -> io::Result<()> {
 fn start_over_sealed() -> io::Result<io::Error> {
     let copy = memfd::sealed_self("driver")?;
     let args = StringArray::new(["driver"])?;
-    Ok(execve_fd(copy.as_fd(), &args, &StringArray::default()))
+    let env = StringArray::new(["OF_THE_HOST=1"])?;
+    Ok(execve_fd(copy.as_fd(), &args, &env))
 }
 
 /// Streams of one process: a file in memory, or a terminal.

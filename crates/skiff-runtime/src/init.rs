@@ -59,9 +59,11 @@ pub(crate) fn run(
 
 /// Lets the container look into its process 1, as programs do that write to `/proc/1/fd/1` or read
 /// `/proc/1/ns`. What there is to see is the container's: no descriptor but the three streams, no
-/// rights but the user's, and an executable that cannot be written to. Without that last one, or
-/// if rights cannot be dropped, it stays closed.
+/// rights but the user's, no environment, and an executable that cannot be written to. Without
+/// that last one, or if rights cannot be dropped, it stays closed. Of the monitor, whose copy it
+/// is, its memory still has the container's own launch and the paths it works with.
 fn show() {
+    process::erase_environment();
     if facts::host().sealed && drop_rights().is_ok() {
         let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
     }

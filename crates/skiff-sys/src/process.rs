@@ -117,6 +117,31 @@ pub fn become_subreaper() -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
 }
 
+/// Empties the environment and overwrites the text it came as, which others may read in
+/// `/proc/<pid>/environ`. Only for single-threaded processes.
+pub fn erase_environment() {
+    unsafe extern "C" {
+        static mut environ: *mut *mut libc::c_char;
+    }
+    // SAFETY: with one thread nobody changes the array meanwhile.
+    let mut entry = unsafe { environ };
+    while !entry.is_null() {
+        // SAFETY: `entry` is within the array, which a null pointer ends.
+        let text = unsafe { *entry };
+        if text.is_null() {
+            break;
+        }
+        // SAFETY: entries are C strings.
+        let length = unsafe { libc::strlen(text) };
+        // SAFETY: they lie in writable memory of the process: its stack, or what setenv copied.
+        unsafe { std::ptr::write_bytes(text, 0, length) };
+        // SAFETY: the element that ends the array has not been reached.
+        entry = unsafe { entry.add(1) };
+    }
+    // SAFETY: as above; a null array is an empty environment.
+    unsafe { environ = std::ptr::null_mut() };
+}
+
 /// Sends a signal, real-time ones included, to the process a pidfd names.
 ///
 /// [pidfd_send_signal(2)](https://man7.org/linux/man-pages/man2/pidfd_send_signal.2.html)
