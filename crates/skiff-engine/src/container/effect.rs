@@ -155,6 +155,15 @@ impl Driver {
             let group = cgroup::of(&record, live.pid);
             let outcome = group.and_then(|group| {
                 let done = if freeze { group.freeze() } else { group.thaw() };
+                // An init that was on its way out is not in the group: it waits for its children,
+                // which could not end while they are frozen.
+                if freeze
+                    && done.is_ok()
+                    && let Err(ended) = cgroup::of(&record, live.pid)
+                {
+                    drop(group.thaw());
+                    return Err(ended);
+                }
                 let what = if freeze { "pause" } else { "unpause" };
                 done.map_err(|error| {
                     let id = &record.id;

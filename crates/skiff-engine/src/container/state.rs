@@ -304,6 +304,12 @@ fn ended(next: Next, stopped: bool) -> (State, Vec<Effect>) {
     (state, effects)
 }
 
+/// How long to wait after a stop's first signal: nothing comes after SIGKILL, so the time that the
+/// client gives does not count then.
+fn grace_after(signal: i32) -> Effect {
+    if signal == SIGKILL { Effect::ArmKillGrace } else { Effect::ArmGrace }
+}
+
 fn running(live: Live, event: Event) -> Step {
     let here = State::Running(live);
     match event {
@@ -314,7 +320,7 @@ fn running(live: Live, event: Event) -> Step {
                 Effect::MarkStopped,
                 Effect::Signal(signal),
                 Effect::Emit(Notice::Kill(signal)),
-                Effect::ArmGrace,
+                grace_after(signal),
             ],
         )),
         Event::Kill { signal, ends } => {
@@ -394,7 +400,7 @@ fn paused(live: Live, event: Event) -> Step {
                 Effect::Signal(signal),
                 Effect::Emit(Notice::Kill(signal)),
                 Effect::Thaw,
-                Effect::ArmGrace,
+                grace_after(signal),
             ],
         )),
         Event::Kill { signal, ends } => {
@@ -432,10 +438,15 @@ fn stopping(live: Live, killed: bool, keep: bool, event: Event) -> Step {
     match event {
         Event::Start => Err(Denied::AlreadyRunning),
         // A second request may be more urgent than the first, never less.
-        Event::Stop { signal, keep: also } => Ok((
-            State::Stopping { live, killed: killed || signal == SIGKILL, keep: keep || also },
-            vec![Effect::Signal(signal), Effect::Emit(Notice::Kill(signal)), Effect::ArmGrace],
-        )),
+        Event::Stop { signal, keep: also } => {
+            let mut effects = vec![Effect::Signal(signal), Effect::Emit(Notice::Kill(signal))];
+            // After SIGKILL there is nothing left to be impatient about.
+            if !killed {
+                effects.push(grace_after(signal));
+            }
+            let killed = killed || signal == SIGKILL;
+            Ok((State::Stopping { live, killed, keep: keep || also }, effects))
+        }
         Event::Kill { signal, .. } => {
             Ok((here, vec![Effect::Signal(signal), Effect::Emit(Notice::Kill(signal))]))
         }

@@ -303,3 +303,23 @@ proptest! {
         prop_assert_eq!(ended.is_ok(), state.live().is_some());
     }
 }
+
+#[test]
+fn a_stop_after_sigkill_does_not_shorten_the_wait_for_the_end() {
+    let live = Live { pid: 1, started_at: 0 };
+    let killed = State::Stopping { live, killed: true, keep: false };
+    let asked = State::Stopping { live, killed: false, keep: false };
+    for (state, signal, armed) in [
+        (killed, 15, None),
+        (killed, 9, None),
+        (asked, 15, Some(Effect::ArmGrace)),
+        (asked, 9, Some(Effect::ArmKillGrace)),
+        (State::Running(live), 9, Some(Effect::ArmKillGrace)),
+        (State::Paused(live), 9, Some(Effect::ArmKillGrace)),
+        (State::Paused(live), 15, Some(Effect::ArmGrace)),
+    ] {
+        let (_, effects) = step(&state, Event::Stop { signal, keep: false }).unwrap();
+        let arms = |effect: &Effect| matches!(effect, Effect::ArmGrace | Effect::ArmKillGrace);
+        assert_eq!(effects.into_iter().find(arms), armed, "{state:?} {signal}");
+    }
+}
