@@ -119,7 +119,7 @@ impl Client {
     pub(crate) fn exchange(&mut self, request: Request) -> Result<Response, ClientError> {
         if self.version.is_none()
             && request.versioned
-            && let Some(again) = request.replay()
+            && let Some(again) = request.copy()
         {
             return self.exchange_first(request, again);
         }

@@ -50,13 +50,18 @@ impl Request {
     /// The same request once more, if sending it twice does no harm.
     pub(super) fn replay(&self) -> Option<Self> {
         let harmless = matches!(self.method, "GET" | "HEAD") && matches!(self.body, Body::Empty);
-        harmless.then(|| Self {
-            method: self.method,
-            path: self.path.clone(),
-            versioned: self.versioned,
-            body: Body::Empty,
-            headers: self.headers.clone(),
-        })
+        if harmless { self.copy() } else { None }
+    }
+
+    /// The same request once more, unless its body is a stream. Sending both is the caller's risk.
+    pub(super) fn copy(&self) -> Option<Self> {
+        let body = match &self.body {
+            Body::Empty => Body::Empty,
+            Body::Bytes(bytes) => Body::Bytes(bytes.clone()),
+            _ => return None,
+        };
+        let (path, headers) = (self.path.clone(), self.headers.clone());
+        Some(Self { method: self.method, path, versioned: self.versioned, body, headers })
     }
 
     /// Leaves the version out of the path.
