@@ -102,9 +102,8 @@ impl Driver {
     async fn try_launch(&mut self) -> Result<(), (Error, i32)> {
         use std::os::fd::AsFd;
         let internal = |error| (error, 128);
-        find_network(&self.record).map_err(|error| {
-            (error.context("failed to set up container networking"), 128)
-        })?;
+        find_network(&self.record)
+            .map_err(|error| (error.context("failed to set up container networking"), 128))?;
         self.part().await;
         self.unmark_volatile();
         // First, so that the monitor wakes up while the request is made.
