@@ -64,6 +64,8 @@ def test_an_attached_client_notices_nothing(cli, own_daemon):
     client.stdin.write(b"before\n")
     client.stdin.flush()
     assert client.stdout.readline() == b"before\n"
+    # The echo overtakes the answer to the start, without which the client gives up.
+    poll(lambda: cli.status("c1") == "running" and "c1" in cli.out("ps"), "the client to have its answer")
     crash(own_daemon)
     client.stdin.write(b"after\n")
     client.stdin.flush()

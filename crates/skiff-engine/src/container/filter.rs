@@ -256,10 +256,10 @@ mod tests {
         for (filter, message) in [
             (r#"{"nope":["x"]}"#, "invalid filter 'nope'"),
             (r#"{"until":["x"]}"#, "invalid filter 'until'"),
-            (r#"{"status":["x"]}"#, "invalid filter 'status=[\"x\"]'"),
-            (r#"{"exited":["x"]}"#, "invalid filter 'exited=[\"x\"]'"),
-            (r#"{"health":["x"]}"#, "invalid filter 'health=[\"x\"]'"),
-            (r#"{"publish":["x"]}"#, "invalid filter 'publish=[\"x\"]'"),
+            (r#"{"status":["x"]}"#, "invalid filter 'status=[x]'"),
+            (r#"{"exited":["x"]}"#, "invalid filter 'exited=[x]'"),
+            (r#"{"health":["x"]}"#, "invalid filter 'health=[x]'"),
+            (r#"{"publish":["x"]}"#, "invalid filter 'publish=[x]'"),
         ] {
             let filters = Filters::parse(filter).unwrap();
             let error = Selection::new(&filters).err().unwrap();
