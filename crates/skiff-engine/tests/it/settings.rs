@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use skiff_api::filters::Filters;
-use skiff_engine::container::{ListOptions, StartOptions, WaitCondition};
+use skiff_engine::container::{ListOptions, StartOptions, StopOptions, WaitCondition};
 
 use crate::harness::{Rig, request};
 
@@ -233,7 +233,6 @@ async fn wrong_requests_leave_nothing_behind() {
             json!({"WorkingDir": "rel"}),
             "the working directory 'rel' is invalid, it needs to be an absolute path",
         ),
-        (json!({"HostConfig": {"NetworkMode": "nope"}}), "network nope not found"),
         (
             json!({"HostConfig": {"Binds": ["/a:b"]}}),
             "invalid volume specification: '/a:b': invalid mount path: 'b' mount path must be absolute",
@@ -248,4 +247,26 @@ async fn wrong_requests_leave_nothing_behind() {
         assert!(rig.containers().inspect("cc", false).is_err());
     }
     rig.create("cc", "true", json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_is_looked_for_when_the_container_starts() {
+    let rig = Rig::new().await;
+    rig.create("cc", "true", json!({"HostConfig": {"NetworkMode": "nope"}})).await;
+    let error = rig.containers().start("cc", StartOptions::default()).await.unwrap_err();
+    assert_eq!(error.to_string(), "failed to set up container networking: network nope not found");
+    rig.remove("cc").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_is_removed_when_it_ends_can_be_restarted() {
+    let rig = Rig::new().await;
+    rig.create("cc", "sleep 1000", json!({"HostConfig": {"AutoRemove": true}})).await;
+    rig.containers().start("cc", StartOptions::default()).await.unwrap();
+    let at_once = || StopOptions { timeout_s: Some(0), ..StopOptions::default() };
+    for _ in 0..2 {
+        rig.containers().restart("cc", at_once()).await.unwrap();
+        assert_eq!(rig.containers().inspect("cc", false).unwrap().state.status, "running");
+    }
+    rig.remove("cc").await;
 }
