@@ -88,7 +88,7 @@ def many_files_tar(files=25_000, total=1 << 30):
     def make(target):
         rng = random.Random(42)
         words = [rng.randbytes(rng.randint(3, 9)) for _ in range(4096)]
-        pool = b"".join(rng.choice(words) if rng.random() < 0.75 else rng.randbytes(6) for _ in range(1 << 20))
+        pool = b"".join(rng.choice(words) if rng.random() < 0.93 else rng.randbytes(6) for _ in range(1 << 20))
         mean = total / files
         with tarfile.open(target, "w") as tar:
             for i in range(files):
@@ -97,7 +97,7 @@ def many_files_tar(files=25_000, total=1 << 30):
                 info.size, info.mtime = size, 1_700_000_000
                 tar.addfile(info, _Repeat(pool, rng.randrange(len(pool)), size))
 
-    return _atomic(FIXTURES / f"many-{files}-{total >> 20}.tar", make)
+    return _atomic(FIXTURES / f"files-{files}-{total >> 20}.tar", make)
 
 
 class _Repeat:

@@ -32,8 +32,21 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("httparse", &["skiff-cli"]),
 ];
 
-const LICENCES: &[&str] =
-    &["MIT", "Apache-2.0", "BSD-3-Clause", "BSD-2-Clause", "ISC", "Zlib", "Unicode-3.0", "Unlicense", "0BSD", "MIT-0", "MPL-2.0", "CC0-1.0", "CDLA-Permissive-2.0"];
+const LICENCES: &[&str] = &[
+    "MIT",
+    "Apache-2.0",
+    "BSD-3-Clause",
+    "BSD-2-Clause",
+    "ISC",
+    "Zlib",
+    "Unicode-3.0",
+    "Unlicense",
+    "0BSD",
+    "MIT-0",
+    "MPL-2.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+];
 
 /// Packages in the lock file, at the most.
 const PACKAGES: usize = 300;
@@ -108,7 +121,8 @@ fn file_names_are_words_of_the_domain() {
 fn files_have_a_readable_size() {
     for (file, text) in sources() {
         let table = text.lines().take(15).any(|l| l.starts_with("//!") && l.contains("table"));
-        let lines = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().lines().count();
+        let lines =
+            text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().lines().count();
         assert!(table || lines <= FILE_LINES, "{file}: {lines} lines");
     }
 }
@@ -125,7 +139,8 @@ fn dependencies_are_few_free_and_from_the_registry() {
         let licence = package["license"].as_str().unwrap_or_default();
         let free = licence.split(" OR ").flat_map(|l| l.split('/')).any(|choice| {
             let parts = choice.trim_matches(['(', ')', ' ']).split(" AND ");
-            parts.map(|p| p.trim_matches(['(', ')', ' ']).trim_end_matches(" WITH LLVM-exception"))
+            parts
+                .map(|p| p.trim_matches(['(', ')', ' ']).trim_end_matches(" WITH LLVM-exception"))
                 .all(|p| LICENCES.contains(&p))
         });
         assert!(free, "{name}: licence {licence:?} is not on the list");
