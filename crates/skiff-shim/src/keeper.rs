@@ -44,7 +44,7 @@ const KEEPER_LOG: &str = "keeper.log";
 pub(crate) const EXIT_HELD: u8 = 75;
 
 /// Idle monitors kept.
-const IDLE_MONITORS: usize = 3;
+const IDLE_MONITORS: usize = 2;
 
 /// How long after a monitor was taken its replacement is forked, while another one is idle: the
 /// start that took it has the processors to itself.
