@@ -51,7 +51,7 @@ def test_a_group_per_container_that_goes_away(cli):
         (["--memory", "64m", "--memory-swap", "96m"], "memory.swap.max", str(32 << 20)),
         (["--memory-reservation", "32m"], "memory.low", str(32 << 20)),
         (["--cpus", "0.5"], "cpu.max", "50000 100000"),
-        (["--cpu-shares", "512"], "cpu.weight", "20"),
+        (["--cpu-shares", "512"], "cpu.weight", "59"),  # runc 1.3.2 and later; 20 before
         (["--cpuset-cpus", "0"], "cpuset.cpus", "0"),
         (["--pids-limit", "77"], "pids.max", "77"),
     ],

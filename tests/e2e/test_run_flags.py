@@ -282,7 +282,7 @@ def cgroup_value(cli, v1, v2, *flags):
         ("memory/memory.limit_in_bytes", "memory.max", ["--memory", "64m"], {str(64 << 20)}),
         ("memory/memory.soft_limit_in_bytes", "memory.low", ["--memory-reservation", "32m"], {str(32 << 20)}),
         ("cpu/cpu.cfs_quota_us", "cpu.max", ["--cpus", "0.5"], {"50000", "50000 100000"}),
-        ("cpu/cpu.shares", "cpu.weight", ["--cpu-shares", "512"], {"512", "20"}),
+        ("cpu/cpu.shares", "cpu.weight", ["--cpu-shares", "512"], {"512", "20", "59"}),
         ("cpuset/cpuset.cpus", "cpuset.cpus", ["--cpuset-cpus", "1"], {"1"}),
         ("pids/pids.max", "pids.max", ["--pids-limit", "77"], {"77"}),
     ],

@@ -186,16 +186,20 @@ impl Overlay<'_> {
         let upper = self.upper.display();
         let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).context(|| "open overlay")?;
         match self.configure(fs.as_fd(), label) {
-            Ok(()) => {
-                fsconfig_create(&fs).map_err(|error| {
-                    failed(
-                        format_args!("mount overlay for {upper}{}", file_system::complaint(&fs)),
-                        error,
-                    )
-                })?;
-                fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
-                    .context(|| format!("mount overlay for {upper}"))
-            }
+            Ok(()) => match fsconfig_create(&fs) {
+                Ok(()) => fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+                    .context(|| format!("mount overlay for {upper}")),
+                // Before 6.5 any option is taken, and refused only here. Where the old way fails
+                // as well, what the kernel said first is what is wrong.
+                Err(error @ rustix::io::Errno::INVAL) => self.mount_old(label).map_err(|_| {
+                    let complaint = file_system::complaint(&fs);
+                    failed(format_args!("mount overlay for {upper}{complaint}"), error)
+                }),
+                Err(error) => {
+                    let complaint = file_system::complaint(&fs);
+                    Err(failed(format_args!("mount overlay for {upper}{complaint}"), error))
+                }
+            },
             // Before 6.8 there is no `lowerdir+`, and one string holds 255 bytes.
             Err(rustix::io::Errno::INVAL) => {
                 self.mount_old(label).context(|| format!("mount overlay for {upper}"))
