@@ -20,6 +20,8 @@ pub struct HostFacts {
     pub sealed: bool,
     /// A child can be born inside a cgroup2 group (Linux 5.7).
     pub clone_into_cgroup: bool,
+    /// Overlay takes its layers one by one (`lowerdir+`). Older kernels log each attempt.
+    pub overlay_by_layers: bool,
 }
 
 /// Returns the facts of this machine.
@@ -38,6 +40,7 @@ fn read() -> HostFacts {
         kcore: Path::new("/proc/kcore").exists(),
         sealed: skiff_sys::memfd::self_is_sealed(),
         clone_into_cgroup: kernel() >= (5, 7),
+        overlay_by_layers: kernel() >= (6, 5),
     }
 }
 

@@ -13,6 +13,7 @@ use rustix::mount::{
 
 use super::file_system;
 use super::source::{detach_from_host, open_bind};
+use crate::facts;
 use crate::failure::{Context, failed};
 use crate::launch::{LaunchError, Rootfs};
 use crate::plan::{Propagation, RootPlan};
@@ -184,23 +185,22 @@ struct Overlay<'a> {
 impl Overlay<'_> {
     fn mount(&self, label: Option<&str>) -> Result<OwnedFd, LaunchError> {
         let upper = self.upper.display();
+        if !facts::host().overlay_by_layers {
+            return self.mount_old(label).context(|| format!("mount overlay for {upper}"));
+        }
         let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).context(|| "open overlay")?;
         match self.configure(fs.as_fd(), label) {
-            Ok(()) => match fsconfig_create(&fs) {
-                Ok(()) => fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
-                    .context(|| format!("mount overlay for {upper}")),
-                // Before 6.5 any option is taken, and refused only here. Where the old way fails
-                // as well, what the kernel said first is what is wrong.
-                Err(error @ rustix::io::Errno::INVAL) => self.mount_old(label).map_err(|_| {
-                    let complaint = file_system::complaint(&fs);
-                    failed(format_args!("mount overlay for {upper}{complaint}"), error)
-                }),
-                Err(error) => {
-                    let complaint = file_system::complaint(&fs);
-                    Err(failed(format_args!("mount overlay for {upper}{complaint}"), error))
-                }
-            },
-            // Before 6.8 there is no `lowerdir+`, and one string holds 255 bytes.
+            Ok(()) => {
+                fsconfig_create(&fs).map_err(|error| {
+                    failed(
+                        format_args!("mount overlay for {upper}{}", file_system::complaint(&fs)),
+                        error,
+                    )
+                })?;
+                fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+                    .context(|| format!("mount overlay for {upper}"))
+            }
+            // No `lowerdir+` all the same.
             Err(rustix::io::Errno::INVAL) => {
                 self.mount_old(label).context(|| format!("mount overlay for {upper}"))
             }

@@ -17,6 +17,7 @@ fn facts() -> HostFacts {
         kcore: true,
         sealed: true,
         clone_into_cgroup: true,
+        overlay_by_layers: true,
     }
 }
 
