@@ -2,6 +2,7 @@
 //! words. Pure, but for the host facts it is given and the look whether a bind's source exists.
 
 use skiff_api::{Config, HealthConfig, HostConfig, Resources, RestartPolicy};
+use skiff_model::shortform::ULIMIT_NAMES;
 
 use super::files;
 use super::spec::{capabilities, devices, security};
@@ -314,27 +315,9 @@ fn block_io(resources: &Resources) -> Result<()> {
     Ok(())
 }
 
-const ULIMITS: [&str; 15] = [
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
-
 /// Checks one resource limit.
 pub(super) fn ulimit(name: &str, soft: i64, hard: i64) -> Result<()> {
-    if !ULIMITS.contains(&name) {
+    if !ULIMIT_NAMES.contains(&name) {
         return Err(Error::invalid(format!("invalid ulimit type: {name}")));
     }
     if hard != -1 && (soft == -1 || soft > hard) {

@@ -24,7 +24,7 @@ pub use env::{parse_env_file, resolve_env, validate_label};
 pub use mount::{MountSpec, parse_mount};
 pub use network::{NetworkSpec, parse_extra_host, parse_network};
 pub use port::{PortMapping, parse_exposed, parse_port_range, parse_published};
-pub use ulimit::{Ulimit, parse_ulimit};
+pub use ulimit::{ULIMIT_NAMES, Ulimit, parse_ulimit};
 pub use volume::{VolumeKind, VolumeSpec, parse_volume};
 
 /// Why a short form could not be read, in the words for the user.

@@ -13,7 +13,8 @@ pub struct Ulimit {
     pub hard: i64,
 }
 
-const NAMES: [&str; 15] = [
+/// Names of the limits there are, without `RLIMIT_`.
+pub const ULIMIT_NAMES: [&str; 15] = [
     "core",
     "cpu",
     "data",
@@ -36,7 +37,7 @@ pub fn parse_ulimit(text: &str) -> Result<Ulimit> {
     let Some((name, limits)) = text.split_once('=') else {
         refuse!("invalid ulimit argument: {text}");
     };
-    if !NAMES.contains(&name) {
+    if !ULIMIT_NAMES.contains(&name) {
         refuse!("invalid ulimit type: {name}");
     }
     let number = |text: &str| -> Result<i64> {

@@ -1,38 +1,22 @@
 //! `restart`: stop and start again.
 
-use super::{for_each, path};
-use crate::client::{Query, Response};
+use super::stop;
 use crate::command::{Arity, Command};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::flags::{Flag, Matches};
-
-static FLAGS: &[Flag] = &[
-    Flag::text("signal", "Signal to send first").short('s'),
-    Flag::integer("timeout", "Seconds to wait before SIGKILL; -1 for no end").short('t'),
-    Flag::integer("time", "Seconds to wait before SIGKILL").hidden(),
-];
+use crate::flags::Matches;
 
 pub(crate) static COMMAND: Command = Command {
     paths: &["container restart", "restart"],
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
     summary: "Restart one or more containers",
     arity: Arity::AtLeast(1),
-    flags: &[FLAGS],
+    flags: &[stop::FLAGS],
     interspersed: true,
     examples: &[("Restart without waiting", "restart -t 0 web")],
     run,
 };
 
 fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
-    if flags.is_set("time") && flags.is_set("timeout") {
-        return Err(Failure::new("conflicting options: cannot specify both --timeout and --time"));
-    }
-    let timeout = flags.given("timeout").or(flags.given("time")).unwrap_or("");
-    for_each(context.client()?, &flags.args, |client, name| {
-        let path = Query::new(path(name, "/restart"))
-            .add_given("signal", flags.text("signal"))
-            .add_given("t", timeout);
-        client.post(path).and_then(Response::finish)
-    })
+    stop::act(context, flags, "/restart")
 }

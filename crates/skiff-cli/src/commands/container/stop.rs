@@ -7,7 +7,8 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::flags::{Flag, Matches};
 
-static FLAGS: &[Flag] = &[
+/// Those of `restart`, too, which asks the same before it starts again.
+pub(super) static FLAGS: &[Flag] = &[
     Flag::text("signal", "Signal to send first").short('s'),
     Flag::integer("timeout", "Seconds to wait before SIGKILL; -1 for no end").short('t'),
     Flag::integer("time", "Seconds to wait before SIGKILL").hidden(),
@@ -25,12 +26,17 @@ pub(crate) static COMMAND: Command = Command {
 };
 
 fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
+    act(context, flags, "/stop")
+}
+
+/// Posts to the `action` of each container, with the signal and the time that the flags give.
+pub(super) fn act(context: &mut Context, flags: &Matches, action: &str) -> Result<(), Failure> {
     if flags.is_set("time") && flags.is_set("timeout") {
         return Err(Failure::new("conflicting options: cannot specify both --timeout and --time"));
     }
     let timeout = flags.given("timeout").or(flags.given("time")).unwrap_or("");
     for_each(context.client()?, &flags.args, |client, name| {
-        let path = Query::new(path(name, "/stop"))
+        let path = Query::new(path(name, action))
             .add_given("signal", flags.text("signal"))
             .add_given("t", timeout);
         client.post(path).and_then(Response::finish)
