@@ -1,5 +1,6 @@
 """The same engine through docker-py, unchanged."""
 
+import concurrent.futures
 import io
 import threading
 
@@ -59,6 +60,13 @@ def test_exec(api, running):
     assert (code, out, err) == (4, b"o\n", b"e\n")
     code, stream = running.exec_run(["sh", "-c", "echo 1; echo 2"], stream=True)
     assert b"".join(stream) == b"1\n2\n"
+
+
+def test_exec_output_reaches_busy_clients(running):
+    """docker-py loses what arrives together with the head of the answer, so nothing may."""
+    run = lambda _: running.exec_run(["sh", "-c", "echo o; echo e >&2; exit 4"], demux=True)  # noqa: E731
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(run, range(100))) == {(4, (b"o\n", b"e\n"))}
 
 
 def test_exec_socket(api, running):

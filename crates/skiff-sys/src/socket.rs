@@ -10,6 +10,8 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketAddrUnix, bind, connect, recvmsg, sendmsg,
 };
 
+use crate::check;
+
 /// Most descriptors one message carries here; the kernel's limit is 253.
 pub const MAX_FDS: usize = 64;
 
@@ -41,6 +43,15 @@ pub fn receive(
         }
     }
     Ok(message.bytes)
+}
+
+/// Bytes that were sent and that the other side has not read yet (`SIOCOUTQ` in unix(7); for TCP,
+/// which its kernel has not acknowledged).
+pub fn unread_by_peer(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the request writes one int, and `count` is one.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) })?;
+    Ok(count.unsigned_abs())
 }
 
 /// Connects to the socket `name` in a directory. The directory's own path may be longer than an

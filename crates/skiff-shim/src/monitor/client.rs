@@ -1,11 +1,15 @@
 //! One attached client: a socket that was handed over, what it takes and gives, and how it is
 //! closed so that it sees every byte and then a proper end.
 //!
+//! What the daemon answered on the socket before it was handed over is let be read first: a client
+//! may read that through a buffer, and the stream behind it past the buffer (docker-py does), and
+//! would lose output that arrived together with it.
+//!
 //! Invariant: nothing here blocks. A client that is to go is *finishing* until its queue is empty,
 //! then our direction is shut down, and it *lingers* until it closes its side: closing a socket
 //! with unread input would reset the connection and destroy output still on its way.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -26,6 +30,9 @@ const STUCK: Duration = Duration::from_secs(10);
 
 /// How long a client that has been sent everything may take to close its side.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long output waits for the daemon's answer to be read.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Docker's framing of output: channel, three zeros, big-endian length.
 const HEADER: usize = 8;
@@ -49,7 +56,17 @@ pub(super) struct Client {
     hung_up: bool,
     /// It does not read any more.
     deaf: bool,
+    answer: Answer,
     state: State,
+}
+
+/// What the daemon answered before us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Unknown,
+    /// Not read when there was output to send, and since when.
+    Unread(Instant),
+    Read,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +101,7 @@ impl Client {
             reads: true,
             hung_up: false,
             deaf: false,
+            answer: Answer::Unknown,
             state: State::Serving,
         }
     }
@@ -104,17 +122,47 @@ impl Client {
             return Ok(());
         }
         if !self.multiplexed {
-            return self.queue.send(&self.socket, &[], data);
+            return self.send(&[], data);
         }
         let mut header = [0; HEADER];
         header[0] = channel.number();
         let len = u32::try_from(data.len()).expect("a chunk is far shorter than 4 GiB");
         header[4..].copy_from_slice(&len.to_be_bytes());
-        self.queue.send(&self.socket, &header, data)
+        self.send(&header, data)
+    }
+
+    fn send(&mut self, header: &[u8], data: &[u8]) -> Result<(), Errno> {
+        if self.must_wait() {
+            self.queue.push(header);
+            self.queue.push(data);
+            return Ok(());
+        }
+        self.queue.send(&self.socket, header, data)
+    }
+
+    /// Looks whether the daemon's answer has been read.
+    fn must_wait(&mut self) -> bool {
+        let since = match self.answer {
+            Answer::Read => return false,
+            Answer::Unread(since) => since,
+            Answer::Unknown => Instant::now(),
+        };
+        let unread = skiff_sys::socket::unread_by_peer(self.socket.as_fd()).unwrap_or(0);
+        let waits = unread > 0 && since.elapsed() < ANSWER_PATIENCE;
+        self.answer = if waits { Answer::Unread(since) } else { Answer::Read };
+        waits
+    }
+
+    /// Whether output waits for something that no event will tell of.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.answer, Answer::Unread(_))
     }
 
     /// Sends what waits.
     pub(super) fn flush(&mut self) -> Result<(), Errno> {
+        if self.must_wait() {
+            return Ok(());
+        }
         let sent = self.queue.flush(&self.socket)?;
         if let State::Finishing(since) = &mut self.state {
             if sent > 0 {
@@ -233,9 +281,10 @@ impl Client {
             State::Serving => {
                 let mut interest = Interest::empty();
                 interest.set(Interest::IN, self.reads && !waits_for_room);
-                interest.set(Interest::OUT, !self.queue.is_empty());
+                interest.set(Interest::OUT, !self.queue.is_empty() && !self.is_held());
                 Some(interest)
             }
+            State::Finishing(_) if self.is_held() => Some(Interest::empty()),
             State::Finishing(_) => Some(Interest::OUT),
             State::Lingering(_) => Some(Interest::IN),
         }

@@ -49,6 +49,9 @@ const INIT: u32 = 0;
 /// How often clients on their way out are looked at.
 const TICK: Duration = Duration::from_millis(200);
 
+/// How often clients are looked at that have not read the daemon's answer yet.
+const HELD_TICK: Duration = Duration::from_millis(1);
+
 /// How long the first request may take to arrive whole.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -153,6 +156,9 @@ impl Monitor {
             if count == 0 {
                 self.relax();
             }
+            for task in self.tasks.values_mut().filter(|task| task.has_held_clients()) {
+                task.retry_held(&mut self.hub);
+            }
             self.advance_ending();
             self.publish();
             if self.ending.is_over() {
@@ -163,6 +169,9 @@ impl Monitor {
     }
 
     fn timeout(&self) -> Option<Duration> {
+        if self.tasks.values().any(Task::has_held_clients) {
+            return Some(HELD_TICK);
+        }
         let leaving = self.tasks.values().any(Task::has_leaving_clients);
         if leaving || self.ending.has_begun() {
             return Some(TICK);

@@ -205,6 +205,21 @@ impl Task {
         self.clients.values().any(|client| !client.is_serving())
     }
 
+    /// Whether a client's output waits for something that no event will tell of.
+    pub(super) fn has_held_clients(&self) -> bool {
+        self.clients.values().any(Client::is_held)
+    }
+
+    /// Looks whether held clients can be served now.
+    pub(super) fn retry_held(&mut self, hub: &mut Hub) {
+        for client in self.clients.values_mut().filter(|client| client.is_held()) {
+            if client.flush().is_err() {
+                client.stop_taking();
+            }
+        }
+        self.settle(hub);
+    }
+
     /// Detaches everybody.
     pub(super) fn detach_all(&mut self, hub: &mut Hub) {
         for client in self.clients.values_mut().filter(|client| client.is_serving()) {

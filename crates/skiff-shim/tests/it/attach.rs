@@ -20,6 +20,24 @@ fn a_multiplexed_client_gets_both_streams_in_frames() {
     assert_eq!(container.wait().exit_code, 0);
 }
 
+/// docker-py reads the answer's head through a buffer and the stream past it: output that came
+/// with the head was lost to it whenever the machine was busy.
+#[test]
+fn output_does_not_join_what_the_daemon_answered() {
+    let engine = Engine::start();
+    let mut request = engine.request("echo out");
+    request.attach = vec![wishes(1)];
+    let (own, given) = client();
+    (&given).write_all(b"head").unwrap();
+    let mut container = engine.launch(request, &[&given]);
+    drop(given);
+    // All there was to say has been said, and waits.
+    assert_eq!(container.wait().exit_code, 0);
+    let mut buffer = [0; 4096];
+    assert_eq!((&own).read(&mut buffer).unwrap(), 4);
+    assert_eq!(read_all(&own), b"out\n");
+}
+
 #[test]
 fn a_client_gets_only_the_stream_it_asked_for() {
     let engine = Engine::start();
