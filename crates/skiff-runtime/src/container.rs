@@ -50,6 +50,8 @@ pub struct Container {
     /// Master side of the terminal, for [`Stdio::Terminal`].
     pub console: Option<OwnedFd>,
     pub cgroup: cgroup::Cgroup,
+    /// For processes to come.
+    placement: Placement,
     /// Kinds (`CLONE_NEW*`) of namespaces that are not the caller's.
     pub namespaces: u64,
     hooks: HookPlan,
@@ -109,15 +111,16 @@ pub fn launch_meanwhile(
     let mut plan = plan::plan(launch, facts::host())?;
     plan.apply_options(options);
     take_terminal(&mut plan.process, &stdio);
-    let cgroup = make_cgroup(&plan.cgroup)?;
+    let mut group = Group::begin(&plan)?;
     let place = apply::Place::before(&plan.root);
-    let started = Starting::new(launch, &plan, &cgroup).run(stdio, gate, meanwhile);
+    let started = Starting::new(launch, &plan, &mut group).run(stdio, gate, meanwhile);
     match started {
         Ok(started) => Ok(Container {
             pid: started.child.pid,
             pidfd: started.child.pidfd,
             console: started.console,
-            cgroup,
+            cgroup: group.cgroup,
+            placement: started.placement,
             namespaces: own_kinds(&plan),
             hooks: plan.hooks,
             state: started.state,
@@ -125,12 +128,50 @@ pub fn launch_meanwhile(
         }),
         Err(error) => {
             // The first error is what the user must see.
-            let _ = cgroup.remove();
+            if group.made {
+                let _ = group.cgroup.remove();
+            }
             if let Some(place) = place {
                 place.clear();
             }
             Err(error)
         }
+    }
+}
+
+/// The control group of a container that is being started.
+struct Group {
+    cgroup: Cgroup,
+    made: bool,
+}
+
+impl Group {
+    /// Makes the group, or says where it will be: making it takes as long as the child needs for
+    /// its mounts, so where that is possible both are done at once.
+    fn begin(plan: &Plan) -> Result<Group, LaunchError> {
+        // A user namespace would deny the child to enter, and an unprivileged caller may end up
+        // in another group.
+        let simple = !plan.namespaces.has_own(ns::USER) && rustix::process::geteuid().is_root();
+        if simple
+            && let Some(cgroup) = Cgroup::made_meanwhile(&plan.cgroup).map_err(cgroup_error)?
+        {
+            return Ok(Group { cgroup, made: false });
+        }
+        Ok(Group { cgroup: make_cgroup(&plan.cgroup)?, made: true })
+    }
+}
+
+/// Has a new child run on another processor than ours. The scheduler often leaves it on ours, to
+/// begin when we wait for it, although another one is idle: it cannot know that we go on.
+fn run_beside(child: i32) {
+    use rustix::thread::{sched_getaffinity, sched_getcpu, sched_setaffinity};
+    let child = rustix::process::Pid::from_raw(child);
+    let Ok(allowed) = sched_getaffinity(child) else { return };
+    let mut others = allowed;
+    others.unset(sched_getcpu());
+    // It moves at once; where it may run later stays as it was.
+    if sched_setaffinity(child, &others).is_ok() {
+        let _ = sched_setaffinity(child, &allowed);
     }
 }
 
@@ -179,7 +220,7 @@ pub(crate) fn take_terminal(process: &mut plan::ProcessPlan, stdio: &Stdio<'_>) 
 /// A container between its control group and its first instruction.
 struct Starting<'a> {
     plan: &'a Plan,
-    cgroup: &'a Cgroup,
+    group: &'a mut Group,
     state: State,
 }
 
@@ -187,12 +228,13 @@ struct Starting<'a> {
 struct Started {
     child: clone::Child,
     console: Option<OwnedFd>,
+    placement: Placement,
     waiting: Option<Listener>,
     state: State,
 }
 
 impl<'a> Starting<'a> {
-    fn new(launch: &Launch, plan: &'a Plan, cgroup: &'a Cgroup) -> Self {
+    fn new(launch: &Launch, plan: &'a Plan, group: &'a mut Group) -> Self {
         let state = State {
             oci_version: launch.spec.oci_version.clone(),
             id: launch.id.clone(),
@@ -201,16 +243,16 @@ impl<'a> Starting<'a> {
             bundle: launch.bundle.clone(),
             annotations: launch.spec.annotations.clone(),
         };
-        Self { plan, cgroup, state }
+        Self { plan, group, state }
     }
 
     fn run(
-        self,
+        mut self,
         stdio: Stdio<'_>,
         gate: Gate,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Started, LaunchError> {
-        let placement = placement(self.cgroup)?;
+        let made = self.group.made.then(|| placement(&self.group.cgroup)).transpose()?;
         let sources = apply::open_sources(self.plan)?;
         let (listener, reporter) = report::channel().context(|| "make a socket pair")?;
         let mut waits = matches!(gate, Gate::Wait);
@@ -224,17 +266,37 @@ impl<'a> Starting<'a> {
         };
         // The child is born with this, before anything in the container could look at it.
         not_dumpable()?;
-        let child = self.clone_child(stdio, gate, &placement, sources, &reporter)?;
+        let child = self.clone_child(stdio, gate, made.as_ref(), sources, &reporter)?;
         drop(reporter);
+        if made.is_none() {
+            run_beside(child.pid);
+        }
+        let placement = match made.map_or_else(|| self.make_group(&listener), Ok) {
+            Ok(placement) => placement,
+            Err(error) => {
+                end(&child);
+                return Err(error);
+            }
+        };
         meanwhile();
-        self.attend(child, listener, waits)
+        self.attend(child, placement, listener, waits)
+    }
+
+    /// Makes the control group that the child will wait for.
+    fn make_group(&mut self, listener: &Listener) -> Result<Placement, LaunchError> {
+        self.group.cgroup = make_cgroup(&self.plan.cgroup)?;
+        self.group.made = true;
+        let placement = placement(&self.group.cgroup)?;
+        // It may have failed already; then it says why.
+        let _ = listener.send_group(placement.files());
+        Ok(placement)
     }
 
     fn clone_child(
         &self,
         stdio: Stdio<'_>,
         gate: ChildGate,
-        placement: &Placement,
+        placement: Option<&Placement>,
         sources: Sources,
         reporter: &Reporter,
     ) -> Result<clone::Child, LaunchError> {
@@ -248,14 +310,16 @@ impl<'a> Starting<'a> {
                 Stdio::Fds { stdin, stdout, stderr } => Some([stdin, stdout, stderr]),
                 Stdio::Terminal { .. } => None,
             };
-            let cgroup = self.cgroup.paths();
+            let cgroup = self.group.cgroup.paths();
             let state = self.state.clone();
-            let child = Child { plan, reporter, stdio, placement, cgroup, sources, state, entry };
+            let group = placement.map_or(apply::Group::Awaited, apply::Group::Made);
+            let child = Child { plan, reporter, stdio, group, cgroup, sources, state, entry };
             reporter.fail(&apply::run(child));
             1
         };
         let made = plan.namespaces.create & !(ns::CGROUP | ns::TIME);
-        let request = CloneRequest { flags: made, cgroup: placement.clone_into() };
+        let request =
+            CloneRequest { flags: made, cgroup: placement.and_then(Placement::clone_into) };
         let spawned = if plan.namespaces.needs_helper() {
             let flags = CloneRequest { flags: made | CLONE_PARENT, ..request };
             clone::spawn(CloneRequest::default(), || help(plan, flags, reporter, child))
@@ -270,16 +334,19 @@ impl<'a> Starting<'a> {
     fn attend(
         mut self,
         child: clone::Child,
+        placement: Placement,
         listener: Listener,
         waits: bool,
     ) -> Result<Started, LaunchError> {
-        let mut started = Started { child, console: None, waiting: None, state: State::default() };
+        let (console, waiting, state) = (None, None, State::default());
+        let mut started = Started { child, console, placement, waiting, state };
         self.state.pid = Some(started.child.pid);
         let result = self.converse(&mut started, &listener, waits);
         if let Err(error) = result {
             end(&started.child);
             return Err(error);
         }
+        started.placement.settle();
         self.state.status = if waits { "created" } else { "running" }.into();
         if waits {
             started.waiting = Some(listener);
@@ -476,7 +543,7 @@ impl Container {
             namespaces: self.namespaces,
         };
         let request = Request { launch: exec, seccomp: None, preserve_fds: 0 };
-        join::exec(&host, &self.cgroup, request, stdio)
+        join::exec(&host, &self.placement, request, stdio)
     }
 
     /// Runs the `poststop` hooks; called once, after process 1 has ended. Failures are returned to

@@ -8,10 +8,8 @@ use skiff_sys::clone::{self, CloneRequest};
 use skiff_sys::{keyring, namespace as ns, process};
 
 use crate::apply::{self, Entry, ProcessPlan};
-use crate::cgroup::{Cgroup, Placement};
-use crate::container::{
-    Joined, PidNamespace, Stdio, died, end, not_dumpable, placement, take_terminal,
-};
+use crate::cgroup::Placement;
+use crate::container::{Joined, PidNamespace, Stdio, died, end, not_dumpable, take_terminal};
 use crate::facts;
 use crate::failure::{Context, failed};
 use crate::launch::{ExecLaunch, LaunchError};
@@ -41,7 +39,7 @@ pub struct Request<'a> {
 /// Starts a process in a container.
 pub fn exec(
     host: &Host<'_>,
-    cgroup: &Cgroup,
+    placement: &Placement,
     request: Request<'_>,
     stdio: Stdio<'_>,
 ) -> Result<Joined, LaunchError> {
@@ -51,7 +49,6 @@ pub fn exec(
     }
     let preserve_fds = request.preserve_fds;
     take_terminal(&mut plan, &stdio);
-    let placement = placement(cgroup)?;
     let (listener, reporter) = report::channel().context(|| "make a socket pair")?;
     not_dumpable()?;
     let pid_namespace = if host.namespaces & ns::PID == 0 {
@@ -62,7 +59,7 @@ pub fn exec(
     };
     let request = CloneRequest { flags: 0, cgroup: placement.clone_into() };
     let spawned = clone::spawn(request, || {
-        let joiner = Joiner { host, plan: &plan, placement: &placement, reporter: &reporter };
+        let joiner = Joiner { host, plan: &plan, placement, reporter: &reporter };
         reporter.fail(&joiner.run(stdio, preserve_fds));
         1
     });

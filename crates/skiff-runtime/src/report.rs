@@ -64,6 +64,15 @@ impl Reporter {
         }
     }
 
+    /// Waits for the parent to send what the control group is entered by.
+    pub(crate) fn wait_for_group(&self) -> io::Result<Vec<OwnedFd>> {
+        let mut fds = Vec::new();
+        match socket::receive(self.0.as_fd(), &mut [0; 1], &mut fds)? {
+            1 if !fds.is_empty() => Ok(fds),
+            _ => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        }
+    }
+
     /// Hands a descriptor over.
     pub(crate) fn give(&self, word: u8, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.say(&[word], &[fd])
@@ -134,6 +143,12 @@ impl Listener {
             FAILED => Word::Failed(parse_failure(rest)),
             _ => return Err(malformed()),
         })
+    }
+
+    /// Sends the child what it enters its control group by.
+    pub(crate) fn send_group(&self, files: &[OwnedFd]) -> io::Result<()> {
+        let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+        socket::send(self.0.as_fd(), GO, &files).map(drop)
     }
 
     /// Lets the child go on.

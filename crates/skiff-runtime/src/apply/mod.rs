@@ -44,7 +44,7 @@ pub(crate) struct Child<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) reporter: &'a Reporter,
     pub(crate) stdio: StdioFds<'a>,
-    pub(crate) placement: &'a Placement,
+    pub(crate) group: Group<'a>,
     pub(crate) cgroup: &'a CgroupPaths,
     /// Opened by the parent, for containers whose root may not open them.
     pub(crate) sources: Sources,
@@ -53,11 +53,21 @@ pub(crate) struct Child<'a> {
     pub(crate) entry: Entry,
 }
 
+/// How the child gets into its control group.
+#[derive(Clone, Copy)]
+pub(crate) enum Group<'a> {
+    Made(&'a Placement),
+    /// The parent makes it meanwhile and sends what it is entered by.
+    Awaited,
+}
+
 /// What the operations share.
 struct Setup<'a> {
     plan: &'a Plan,
     reporter: &'a Reporter,
     cgroup: &'a CgroupPaths,
+    /// The control group is still to be entered.
+    awaits_group: bool,
     state: &'a State,
     sources: Sources,
     /// The container's root.
@@ -82,11 +92,11 @@ pub(crate) fn run(child: Child<'_>) -> LaunchError {
 }
 
 fn set_up(child: Child<'_>) -> Result<std::convert::Infallible, LaunchError> {
-    let Child { plan, reporter, stdio, placement, cgroup, sources, state, mut entry } = child;
+    let Child { plan, reporter, stdio, group, cgroup, sources, state, mut entry } = child;
     // Should who sets us up die now, nobody would ever know of the container.
     let kill = Some(rustix::process::Signal::KILL);
     rustix::process::set_parent_process_death_signal(kill).context(|| "ask for a signal")?;
-    enter_namespaces(plan, placement, reporter)?;
+    enter_namespaces(plan, group, reporter)?;
     rustix::process::setsid().context(|| "setsid")?;
     console::install_stdio(stdio)?;
     rustix::process::umask(Mode::empty());
@@ -97,6 +107,7 @@ fn set_up(child: Child<'_>) -> Result<std::convert::Infallible, LaunchError> {
         plan,
         reporter,
         cgroup,
+        awaits_group: matches!(group, Group::Awaited),
         state: &state,
         sources,
         root,
@@ -121,16 +132,14 @@ fn set_up(child: Child<'_>) -> Result<std::convert::Infallible, LaunchError> {
 }
 
 /// Joins and makes the namespaces that the clone did not, and takes root's identity in them.
-fn enter_namespaces(
-    plan: &Plan,
-    placement: &Placement,
-    reporter: &Reporter,
-) -> Result<(), LaunchError> {
+fn enter_namespaces(plan: &Plan, group: Group<'_>, reporter: &Reporter) -> Result<(), LaunchError> {
     let namespaces = &plan.namespaces;
     if !namespaces.needs_helper() {
         join_namespaces(plan)?;
     }
-    placement.enter_self().context(|| "join the container's control group")?;
+    if let Group::Made(placement) = group {
+        placement.enter_self().context(ENTER_GROUP)?;
+    }
     let in_user_namespace = namespaces.has_own(ns::USER);
     if in_user_namespace {
         reporter.ask(report::NEEDS_PARENT).context(|| "wait for id mappings")?;
@@ -139,14 +148,23 @@ fn enter_namespaces(
     } else if let Some(value) = plan.process.oom_score_adj {
         write_file("/proc/self/oom_score_adj", &value.to_string())?;
     }
-    if namespaces.create & ns::CGROUP != 0 {
-        // Only now: a cgroup namespace is rooted where its maker is.
-        ns::leave(ns::CGROUP).context(|| "make a cgroup namespace")?;
+    if let Group::Made(_) = group {
+        make_cgroup_namespace(plan)?;
     }
     if namespaces.create & ns::TIME != 0 {
         enter_time_namespace(&namespaces.time_offsets)?;
     }
     Ok(())
+}
+
+const ENTER_GROUP: fn() -> &'static str = || "join the container's control group";
+
+/// Only in the group: a cgroup namespace is rooted where its maker is.
+fn make_cgroup_namespace(plan: &Plan) -> Result<(), LaunchError> {
+    if plan.namespaces.create & ns::CGROUP == 0 {
+        return Ok(());
+    }
+    ns::leave(ns::CGROUP).context(|| "make a cgroup namespace")
 }
 
 /// Joins the namespaces of others, except that of pids, which is joined by being cloned into it.
@@ -183,6 +201,9 @@ fn open_path(path: &Path, flags: OFlags) -> Result<OwnedFd, LaunchError> {
 
 impl Setup<'_> {
     fn apply(&mut self, index: usize, op: &Op) -> Result<(), LaunchError> {
+        if self.awaits_group && op.needs_group() {
+            self.enter_group()?;
+        }
         match op {
             Op::Keyring(name) => join_keyring(name),
             Op::LoopbackUp => network::loopback_up().context(|| "set the loopback interface up"),
@@ -210,6 +231,14 @@ impl Setup<'_> {
             Op::ReadonlyPath(path) => self.make_readonly_path(path),
             Op::MaskedPath(path) => self.mask(path),
         }
+    }
+
+    /// Enters the control group that the parent has made meanwhile.
+    fn enter_group(&mut self) -> Result<(), LaunchError> {
+        self.awaits_group = false;
+        let files = self.reporter.wait_for_group().context(|| "wait for the control group")?;
+        Placement::of_files(files).enter_self().context(ENTER_GROUP)?;
+        make_cgroup_namespace(self.plan)
     }
 
     fn pivot(

@@ -145,6 +145,18 @@ impl Cgroup {
         }
     }
 
+    /// Says where a group will be that can be made while its first process is under way: on v1 a
+    /// process enters whenever it likes, on v2 it has to be born inside. `None` if it has to be
+    /// made first.
+    pub fn made_meanwhile(config: &CgroupConfig) -> Result<Option<Cgroup>> {
+        if config.driver != CgroupDriver::Cgroupfs {
+            return Ok(None);
+        }
+        let paths = paths::resolve(host_layout()?, config)?;
+        let enters_by_file = paths.unified.is_none() && !paths.v1.is_empty();
+        Ok(enters_by_file.then(|| Cgroup::open(paths)))
+    }
+
     /// Two containers in one group would share limits, and removing one would kill the other. One
     /// hierarchy stands for all, since asking each would cost more than it finds.
     fn refuse_occupied(&self) -> Result<()> {

@@ -18,8 +18,8 @@ use super::{CgroupPaths, file};
 pub struct Placement {
     directory: Option<OwnedFd>,
     files: Vec<OwnedFd>,
-    /// Ends when this value is dropped, by which time the real process is inside.
-    _placeholder: Option<Placeholder>,
+    /// Ends when this value is dropped or settled, by which time the real process is inside.
+    placeholder: Option<Placeholder>,
 }
 
 impl Placement {
@@ -38,7 +38,17 @@ impl Placement {
             .iter()
             .map(|dir| file::open_write(&dir.dir.join("tasks")))
             .collect::<Result<_>>()?;
-        Ok(Placement { directory, files, _placeholder: placeholder })
+        Ok(Placement { directory, files, placeholder })
+    }
+
+    /// The same, in a process that was sent [`Placement::files`].
+    pub(crate) fn of_files(files: Vec<OwnedFd>) -> Placement {
+        Placement { directory: None, files, placeholder: None }
+    }
+
+    /// The first process is inside: what held the group together until then may go.
+    pub(crate) fn settle(&mut self) {
+        self.placeholder = None;
     }
 
     /// Returns the descriptor for `clone_args.cgroup` with CLONE_INTO_CGROUP (v2, Linux 5.7).

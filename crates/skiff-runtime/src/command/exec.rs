@@ -13,7 +13,7 @@ use super::create::{load_spec, own_stdio, write_pid_file};
 use super::store::{Container, Status};
 use super::{CommandError, Global, Result, Verb, capabilities, protect, relay, run};
 use crate::cgroup::Cgroup;
-use crate::container::Stdio;
+use crate::container::{Stdio, placement};
 use crate::join::{self, Host};
 use crate::launch::ExecLaunch;
 use crate::plan;
@@ -100,10 +100,12 @@ fn attempt(global: &Global, parsed: &Parsed) -> Result<ExitCode> {
     let preserve_fds = parsed.number("preserve-fds")?.unwrap_or(0);
     let request =
         join::Request { launch: &launch, seccomp: plan::compile_seccomp(seccomp)?, preserve_fds };
-    let joined = join::exec(&host, &cgroup, request, stdio).map_err(|error| {
-        let text = format!("exec failed: unable to start container process: {}", error.message);
-        CommandError::new(text)
-    })?;
+    let joined = placement(&cgroup)
+        .and_then(|placement| join::exec(&host, &placement, request, stdio))
+        .map_err(|error| {
+            let text = format!("exec failed: unable to start container process: {}", error.message);
+            CommandError::new(text)
+        })?;
     if let (Some(path), Some(console)) = (&console_socket, &joined.console) {
         super::create::send_fd(path, console.as_fd())?;
     }

@@ -128,6 +128,16 @@ pub enum Op {
     MaskedPath(PathBuf),
 }
 
+impl Op {
+    /// Whether it shows the control group to the container or to somebody else.
+    pub(crate) fn needs_group(&self) -> bool {
+        matches!(
+            self,
+            Op::MountCgroups(_) | Op::RuntimeHooks | Op::ContainerHooks(_) | Op::PivotRoot { .. }
+        )
+    }
+}
+
 /// Makes the plan of a container.
 pub fn plan(launch: &Launch, facts: &HostFacts) -> Result<Plan, LaunchError> {
     let spec = &launch.spec;
@@ -255,6 +265,7 @@ fn ops(
     if needs_dev(spec) {
         device::push_ops(&linux.devices, facts, &mut ops)?;
     }
+    defer_cgroups(&mut ops);
     if !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() {
         ops.push(Op::RuntimeHooks);
     }
@@ -291,6 +302,21 @@ fn ops(
         ops.push(Op::MaskedPath(absolute(path)?));
     }
     Ok(ops)
+}
+
+/// Moves the mount of the control groups behind all else that is mounted or made: they may still
+/// be in the making. It stays where it is if a later mount has to do with its place.
+fn defer_cgroups(ops: &mut [Op]) {
+    let Some(index) = ops.iter().position(|op| matches!(op, Op::MountCgroups(_))) else { return };
+    let place = |op: &Op| match op {
+        Op::Mount(plan) | Op::MountCgroups(plan) => Some(plan.destination.clone()),
+        _ => None,
+    };
+    let Some(own) = place(&ops[index]) else { return };
+    let mut later = ops[index + 1..].iter().filter_map(place);
+    if !later.any(|other| own.starts_with(&other) || other.starts_with(&own)) {
+        ops[index..].rotate_left(1);
+    }
 }
 
 /// A container that got the host's `/dev`, or any other, by a bind keeps it as it is.

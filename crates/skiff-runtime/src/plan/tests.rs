@@ -121,7 +121,6 @@ fn a_container_is_set_up_in_this_order() {
 keyring _ses.c1
 mount proc source=proc on /proc (e, 0, 0)
 mount tmpfs source=tmpfs mode=755 on /dev (22, 70, 0)
-mount cgroups on /sys/fs/cgroup (1, 0, 0)
 mount bind /bundle/data rec on /data (0, 0, 1)
 device /dev/null 1:3
 device /dev/zero 1:5
@@ -135,6 +134,7 @@ link /dev/stdin -> /proc/self/fd/0
 link /dev/stdout -> /proc/self/fd/1
 link /dev/stderr -> /proc/self/fd/2
 link /dev/core -> /proc/kcore
+mount cgroups on /sys/fs/cgroup (1, 0, 0)
 RuntimeHooks
 container hooks: 1
 pivot Some(80000)
@@ -149,6 +149,17 @@ mask /proc/keys
     assert_eq!(plan.root.rootfs, Rootfs::Path("/bundle/rootfs".into()));
     assert_eq!(plan.cgroup.id, "c1");
     assert!(!plan.namespaces.needs_helper());
+}
+
+#[test]
+fn control_groups_stay_below_what_is_mounted_over_them() {
+    for over in ["/sys/fs", "/sys/fs/cgroup", "/sys/fs/cgroup/memory"] {
+        let mut launch = launch();
+        launch.spec.mounts.push(mount(over, "bind", "/data", "rbind"));
+        let ops = text(&plan(&launch, &facts()).unwrap().ops);
+        let cgroups = ops.find("mount cgroups").unwrap();
+        assert!(cgroups < ops.find("mount bind /bundle/data").unwrap(), "{ops}");
+    }
 }
 
 #[test]
