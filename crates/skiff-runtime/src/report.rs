@@ -123,8 +123,9 @@ impl Listener {
         let length = loop {
             match socket::receive(self.0.as_fd(), &mut buffer, &mut fds) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The child died with our last answer unread.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break 0,
+                // The child died with our last answer unread. The kernel says so once, and before
+                // what the child had said: that comes next.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
                 other => break other?,
             }
         };
@@ -183,4 +184,25 @@ pub(crate) fn parse_failure(bytes: &[u8]) -> LaunchError {
         _ => LaunchErrorKind::Failed,
     };
     LaunchError { kind, message: String::from_utf8_lossy(message).into_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A child that failed while its parent made the control group died with the group unread,
+    /// and its reason was lost for that.
+    #[test]
+    fn a_reason_outlives_an_answer_that_came_too_late() {
+        let (listener, reporter) = channel().expect("a socket pair");
+        let error = LaunchError { kind: LaunchErrorKind::NotFound, message: "no program".into() };
+        reporter.fail(&error);
+        listener.answer().expect("an answer");
+        drop(reporter);
+        let Word::Failed(failure) = listener.next().expect("a word") else {
+            panic!("the reason was lost")
+        };
+        assert_eq!((failure.kind, failure.message.as_str()), (error.kind, "no program"));
+        assert!(matches!(listener.next().expect("the end"), Word::End));
+    }
 }
