@@ -38,7 +38,10 @@ class Daemon:
 
     def __init__(self, *flags):
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="sk-", dir="/tmp"))
-        self.flags = flags
+        # Control groups of its own, so that what it leaves can be told from what others have.
+        self.cgroup_parent = f"/skiff-{self.base.name}"
+        own_parent = [] if "native.cgroupdriver=systemd" in flags else ["--cgroup-parent", self.cgroup_parent]
+        self.flags = [*own_parent, *flags]
         self.exec_root = self.base / "x"
         self.data_root = self.base / "d"
         self.socket = self.base / "s.sock"
@@ -81,6 +84,8 @@ class Daemon:
 
     def destroy(self):
         self.stop()
+        for parent in pathlib.Path("/sys/fs/cgroup").glob(f"**{self.cgroup_parent}"):
+            parent.rmdir()
         shutil.rmtree(self.base)
 
     def api(self, **kwargs):

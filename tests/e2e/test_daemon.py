@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import random
 import signal
 import subprocess
@@ -47,6 +48,19 @@ def test_an_exit_while_the_daemon_is_away_is_not_lost(cli, own_daemon, tmp_path)
     state = cli.inspect("c1", "State")
     assert (state["Status"], state["ExitCode"]) == ("exited", 23)
     assert cli.out("logs", "c1") == "last words"
+
+
+def test_the_default_parent_of_control_groups_goes_with_the_daemon(own_daemon):
+    own_daemon.stop()
+    own_daemon.flags = []
+    own_daemon.start()
+    cli = Cli("docker", own_daemon)
+    name = cli.sleeper()
+    parents = list(pathlib.Path("/sys/fs/cgroup").glob("*/skiff")) + list(pathlib.Path("/sys/fs/cgroup").glob("skiff"))
+    assert parents
+    cli("rm", "-f", name)
+    own_daemon.stop()
+    assert not [parent for parent in parents if parent.exists()]
 
 
 def test_stopping_the_daemon_stops_no_container(cli, own_daemon):

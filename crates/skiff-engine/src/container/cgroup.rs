@@ -6,6 +6,8 @@ use std::{fs, io};
 use skiff_runtime::cgroup::{Cgroup, CgroupPaths, Controller, ControllerDir, host_layout};
 
 use super::record::Record;
+use super::spec::resources::DEFAULT_PARENT;
+use crate::config::{CgroupDriver, EngineConfig};
 use crate::error::{Error, Result};
 
 const ESRCH: i32 = rustix::io::Errno::SRCH.raw_os_error();
@@ -53,6 +55,16 @@ pub(crate) fn of(record: &Record, pid: i32) -> Result<Cgroup> {
         return Err(ended());
     }
     Ok(Cgroup::open(paths))
+}
+
+/// Removes the group that containers' groups were made in, unless there are some. One that the
+/// user named is the user's.
+pub(super) async fn leave(config: &EngineConfig) {
+    if config.cgroup_driver == CgroupDriver::Systemd || !config.cgroup_parent.is_empty() {
+        return;
+    }
+    // Nobody is harmed by an empty group, so a failure is nothing to tell of.
+    let _ = tokio::task::spawn_blocking(|| Cgroup::remove_parent(DEFAULT_PARENT)).await;
 }
 
 /// Kills whatever is left of a container whose monitor has died.

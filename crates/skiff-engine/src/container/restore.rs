@@ -303,5 +303,6 @@ pub(crate) async fn shutdown(core: &Core) {
     for container in core.containers.all() {
         container.commands.closed().await;
     }
+    super::cgroup::leave(&core.config).await;
     drop(core.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
 }

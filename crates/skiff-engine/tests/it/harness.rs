@@ -53,10 +53,12 @@ fn rootfs() -> &'static [u8] {
     })
 }
 
+const CGROUP_PARENT: &str = "/skiff-engine-test";
+
 fn settings(dir: &Path) -> EngineConfig {
     let executable = env!("CARGO_BIN_EXE_skiff-engine-test-keeper");
     let mut config = EngineConfig::new(dir.join("data"), dir.join("run"), executable);
-    config.cgroup_parent = "/skiff-engine-test".to_owned();
+    config.cgroup_parent = CGROUP_PARENT.to_owned();
     config
 }
 
@@ -198,6 +200,8 @@ impl Drop for Rig {
             kill_group(&id);
         }
         drop(skiff_shim::client::stop_keeper(&self.dir.join("run")));
+        // The last of the tests that run side by side succeeds.
+        drop(skiff_runtime::cgroup::Cgroup::remove_parent(CGROUP_PARENT));
         drop(std::fs::remove_dir_all(&self.dir));
     }
 }

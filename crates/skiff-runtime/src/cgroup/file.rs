@@ -156,6 +156,9 @@ fn child_dirs(dir: &Path) -> Result<Vec<std::ffi::OsString>> {
     Ok(names)
 }
 
+/// How often a directory is tried to be made.
+const ATTEMPTS: usize = 8;
+
 /// Makes a directory, with its parents if need be; `on_new_parent` is called for each of those, the
 /// outermost first. Tells whether the directory is new, and so has the kernel's defaults: one that
 /// is left of an earlier container is made anew if it is empty.
@@ -164,27 +167,22 @@ pub(super) fn make_dir(
     on_new_parent: &mut dyn FnMut(&Path) -> Result<()>,
 ) -> Result<bool> {
     let failed = |error: Errno| CgroupError::Create { path: dir.into(), source: error.into() };
-    let mode = Mode::from_raw_mode(0o755);
-    match rustix::fs::mkdir(dir, mode) {
-        Ok(()) => return Ok(true),
-        Err(Errno::EXIST) => {
-            if rustix::fs::rmdir(dir).is_err() {
-                return Ok(false);
+    // Whoever makes or removes the same groups may come between any two calls, but not for ever.
+    let mut removed = false;
+    for _ in 0..ATTEMPTS {
+        match rustix::fs::mkdir(dir, Mode::from_raw_mode(0o755)) {
+            Ok(()) => return Ok(true),
+            Err(Errno::EXIST) if removed || rustix::fs::rmdir(dir).is_err() => return Ok(false),
+            Err(Errno::EXIST) => removed = true,
+            Err(Errno::NOENT) => {
+                let parent = dir.parent().filter(|parent| parent.components().count() > 1);
+                let parent = parent.ok_or_else(|| failed(Errno::NOENT))?;
+                make_parent(parent, on_new_parent)?;
             }
+            Err(error) => return Err(failed(error)),
         }
-        Err(Errno::NOENT) => {
-            let parent = dir.parent().filter(|parent| parent.components().count() > 1);
-            let parent = parent.ok_or_else(|| failed(Errno::NOENT))?;
-            make_parent(parent, on_new_parent)?;
-        }
-        Err(error) => return Err(failed(error)),
     }
-    match rustix::fs::mkdir(dir, mode) {
-        Ok(()) => Ok(true),
-        // Somebody else was faster.
-        Err(Errno::EXIST) => Ok(false),
-        Err(error) => Err(failed(error)),
-    }
+    Err(failed(Errno::NOENT))
 }
 
 /// Makes a parent. It may be another container's too, which starts at the same time.

@@ -145,6 +145,13 @@ impl Cgroup {
         }
     }
 
+    /// Removes the group at `path` that other groups were made in, unless there are some in it now.
+    pub fn remove_parent(path: &str) -> Result<()> {
+        let config = CgroupConfig { path: path.to_owned(), ..CgroupConfig::default() };
+        remove::remove_childless(&paths::resolve(host_layout()?, &config)?);
+        Ok(())
+    }
+
     /// Says where a group will be that can be made while its first process is under way: on v1 a
     /// process enters whenever it likes, on v2 it has to be born inside. `None` if it has to be
     /// made first.

@@ -16,6 +16,14 @@ use super::{CgroupPaths, file};
 /// Waits between attempts, in microseconds: together 0.1 s, most of which nobody ever sees.
 const WAITS_US: [u64; 12] = [0, 0, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 50_000];
 
+/// Removes the directories that have no groups below them.
+pub(super) fn remove_childless(paths: &CgroupPaths) {
+    for dir in paths.all_dirs() {
+        // Busy while a group is in it, and gone while another engine was faster.
+        let _ = remove_dir(dir);
+    }
+}
+
 /// Removes all directories; goes on after a failure and reports the first one.
 pub(super) fn remove(paths: &CgroupPaths) -> Result<()> {
     let mut first = Ok(());

@@ -18,12 +18,15 @@ pub(super) fn control_group(input: &Input<'_>, spec: &mut Spec) -> Result<()> {
     Ok(())
 }
 
+/// Where containers' groups are made by default with the `cgroupfs` driver.
+pub(crate) const DEFAULT_PARENT: &str = "/skiff";
+
 /// `linux.cgroupsPath` in the form the driver wants.
 pub(crate) fn path(facts: &Facts, parent: &str, id: &str) -> String {
     let parent = if parent.is_empty() { facts.cgroup_parent.as_str() } else { parent };
     match facts.cgroup_driver {
         CgroupDriver::Cgroupfs => {
-            let parent = if parent.is_empty() { "/skiff" } else { parent };
+            let parent = if parent.is_empty() { DEFAULT_PARENT } else { parent };
             format!("/{}/{id}", parent.trim_matches('/'))
         }
         CgroupDriver::Systemd => {
