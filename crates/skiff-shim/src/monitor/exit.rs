@@ -14,6 +14,9 @@ use super::task::Task;
 use super::{INIT, Monitor};
 use crate::protocol::{EXIT_RECORD, Event, ExitRecord, MONITOR_SOCKET};
 
+/// How much more others count than a monitor that only clears away.
+const CLEANING_UP: i32 = 10;
+
 /// How far the container's end has come.
 #[derive(Debug)]
 pub(super) struct Ending {
@@ -112,6 +115,8 @@ impl Monitor {
 
     /// Lets go of what the container had in the kernel.
     fn release(&mut self) {
+        // Whoever waited for the end goes first.
+        let _ = rustix::process::nice(CLEANING_UP);
         if let Some(oom) = self.oom.take() {
             self.hub.poll.remove(oom.as_fd());
         }
