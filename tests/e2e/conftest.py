@@ -187,7 +187,7 @@ def daemon():
         load_images(daemon)
         yield daemon
     if not REFERENCE:
-        leftovers.assert_same(before)
+        leftovers.assert_same(before, ours=daemon.base)
 
 
 @pytest.fixture(params=["docker"] if REFERENCE else ["skiff", "docker"])

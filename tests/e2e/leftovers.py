@@ -17,12 +17,12 @@ def snapshot():
 def assert_same(before, ours=None, timeout_s=10):
     """Nothing more than `before`; given a moment, since clean-up may trail the last answer.
 
-    Tests run side by side, so only what carries the name of `ours` (a root directory of one
-    daemon), when given, counts as left behind among the mounts.
+    Tests run side by side, and other engines with them, so only what carries the name of `ours` (the
+    root directory of one daemon), when given, counts as left behind.
     """
     deadline = time.monotonic() + timeout_s
     while True:
-        more = {kind: sorted(_of(found - before[kind], kind, ours)) for kind, found in snapshot().items()}
+        more = {kind: sorted(_of(found - before[kind], ours)) for kind, found in snapshot().items()}
         more = {kind: found for kind, found in more.items() if found}
         if not more:
             return
@@ -43,10 +43,8 @@ def processes_of(base):
     return found
 
 
-def _of(found, kind, ours):
-    if ours is None:
-        return found
-    return [f for f in found if str(ours) in f] if kind == "mounts" else []
+def _of(found, ours):
+    return found if ours is None else [f for f in found if ours.name in f]
 
 
 def _mounts():
