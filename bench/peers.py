@@ -28,12 +28,16 @@ class Peer:
 
     def __init__(self):
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir="/var/tmp"))
+        # What ends with the boot is on a tmpfs (see bench.py).
+        self.run = pathlib.Path("/run") / self.base.name
+        self.run.mkdir()
 
     def start(self):
         return self
 
     def stop(self):
         shutil.rmtree(self.base, ignore_errors=True)
+        shutil.rmtree(self.run, ignore_errors=True)
 
     def command(self, *args):
         return [*self.cli, *map(str, args)]
@@ -78,7 +82,7 @@ class Served(Peer):
         super().stop()
 
     def pids(self):
-        base = str(self.base).encode()
+        base = self.base.name.encode()
         found = []
         for pid in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):
@@ -93,7 +97,7 @@ class Skiff(Served):
 
     def daemon_command(self):
         self.cli = [SKIFF, "-H", f"unix://{self.socket}"]
-        return [SKIFF, "daemon", "-H", f"unix://{self.socket}", "--data-root", self.base / "d", "--exec-root", self.base / "x", "--pidfile", self.base / "pid"]
+        return [SKIFF, "daemon", "-H", f"unix://{self.socket}", "--data-root", self.base / "d", "--exec-root", self.run, "--pidfile", self.base / "pid"]
 
     def through_docker_cli(self):
         other = Peer.__new__(Peer)
@@ -107,7 +111,7 @@ class Docker(Served):
     def daemon_command(self):
         self.cli = [DOCKER, "-H", f"unix://{self.socket}"]
         return [
-            "dockerd", "-H", f"unix://{self.socket}", "--data-root", self.base / "d", "--exec-root", self.base / "x",
+            "dockerd", "-H", f"unix://{self.socket}", "--data-root", self.base / "d", "--exec-root", self.run,
             "--pidfile", self.base / "pid", "--iptables=false", "--bridge=none", "--ip-forward=false",
         ]  # fmt: skip
 
@@ -123,14 +127,14 @@ class Podman(Peer):
 
     def start(self):
         self.cli = [
-            "podman", "--root", str(self.base / "d"), "--runroot", str(self.base / "x"), "--runtime", "crun",
+            "podman", "--root", str(self.base / "d"), "--runroot", str(self.run), "--runtime", "crun",
             "--events-backend", "none", "--cgroup-manager", "cgroupfs",
         ]  # fmt: skip
         return self
 
     def stop(self):
         subprocess.run(self.command("rm", "-af", "-t", "0"), capture_output=True)
-        for mount in [line.split()[4] for line in open("/proc/self/mountinfo") if str(self.base) in line][::-1]:
+        for mount in [line.split()[4] for line in open("/proc/self/mountinfo") if self.base.name in line][::-1]:
             subprocess.run(["umount", "-l", mount], capture_output=True)
         super().stop()
 
