@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import threading
 
 import pytest
 
@@ -181,3 +182,28 @@ def test_a_huge_body_is_refused(call):
         pytest.skip("20.10 takes it")
     status, data = call("POST", "/containers/create", raw=b'{"Image":"' + b"x" * (5 << 20) + b'"}')
     assert status in (400, 413)
+
+
+def test_two_requests_in_one(call, daemon, api):
+    """What our command line asks of a daemon of ours (shortcut.rs); without an upgrade it is ignored."""
+    if REFERENCE:
+        pytest.skip("not Docker's")
+    config = {"Image": "busybox", "Cmd": ["cat"], "HostConfig": {"NetworkMode": "none"}}
+    status, made = call("POST", "/containers/create?attach=1", config)
+    assert (status, list(made)) == (201, ["Id", "Warnings"])
+    answer = {}
+    waiter = threading.Thread(target=lambda: answer.update(got=call("POST", f"/containers/{made['Id']}/wait?condition=next-exit&start=1")))
+    waiter.start()
+    waiter.join(30)
+    assert answer["got"] == (200, {"StatusCode": 0})
+    status, failed = call("POST", "/containers/create", {**config, "Cmd": ["nope"]})
+    status, failed = call("POST", f"/containers/{failed['Id']}/wait?start=1")
+    assert status == 400 and "executable file not found" in failed["message"]
+    assert call("POST", "/containers/nope/wait?start=1")[0] == 404
+    sleeper = api.containers.run("busybox", ["sleep", "infinity"], detach=True, init=True, network_mode="none")
+    status, made = call("POST", f"/containers/{sleeper.id}/exec?start=1", {"Cmd": ["sh", "-c", "exit 4"]})
+    assert (status, list(made)) == (201, ["Id"])
+    assert call("POST", f"/exec/{made['Id']}/start", {"Detach": True})[0] == 200
+    status, ended = call("GET", f"/exec/{made['Id']}/json?wait=1")
+    assert (status, ended["Running"], ended["ExitCode"]) == (200, False, 4)
+    assert call("GET", "/exec/nope/json?wait=1")[0] == 404

@@ -388,3 +388,15 @@ def test_a_terminal_is_a_terminal(cli):
 def test_restart_keeps_the_writable_layer(cli):
     cli.run("--name", "c1", "busybox", "sh", "-c", "cat /x 2>/dev/null; echo kept > /x")
     assert cli.out("start", "-a", "c1") == "kept"
+
+
+def test_warnings_of_an_attached_run_are_told(cli):
+    done = cli("run", "--rm", "--network", "host", "-p", "80", "busybox", "echo", "out")
+    assert (done.stdout, done.stderr.strip()) == ("out\n", "WARNING: Published ports are discarded when using host network mode")
+
+
+def test_a_run_that_does_not_start_leaves_nothing(cli):
+    cli.run("--rm", "--name", "gone", "busybox", "nope", code=127)
+    assert cli.out("ps", "-aq") == ""
+    cli.run("--name", "kept", "busybox", "nope", code=127)
+    assert cli.status("kept") == "created"

@@ -250,6 +250,20 @@ def test_docker_has_terminals_with_it(under_docker):
     assert t.end() == 6
 
 
+def test_our_command_line_drives_dockerd(under_docker):
+    """It asks a daemon of ours for more at once than dockerd would understand."""
+    cli = Cli("skiff", under_docker.daemon)
+    assert cli.run("--rm", "busybox", "sh", "-c", "echo out; exit 3", code=3).stdout == "out\n"
+    assert cli.run("--rm", "-i", "busybox", "cat", input="typed").stdout == "typed"
+    cli.run("--rm", "busybox", "nope", code=127)
+    name = cli.run("-d", "busybox", "sleep", "infinity").stdout.strip()
+    assert cli.out("exec", name, "echo", "in") == "in"
+    assert cli("exec", "-i", name, "sh", "-c", "cat; exit 9", input="typed", code=9).stdout == "typed"
+    cli("exec", "-d", name, "true")
+    assert cli("exec", name, "nope", code=None).returncode in (126, 127)
+    cli("rm", "-f", name)
+
+
 def test_containerd_runs_with_it(under_docker, base, tmp_path):
     """ctr against the containerd that dockerd started, in a namespace of its own."""
     ctr = ["ctr", "--address", str(base / "docker/x/containerd/containerd.sock"), "--namespace", "skiff-test"]

@@ -233,9 +233,14 @@ impl Pending {
     /// Waits for the server to switch to a raw stream, and returns the connection, the bytes that
     /// came early included, and whether the stream is multiplexed as far as the server said so.
     pub(crate) fn upgraded(self) -> Result<Upgraded, ClientError> {
+        self.switched().map(Response::into_upgraded)
+    }
+
+    /// As [`Pending::upgraded`], with the head of the answer.
+    pub(crate) fn switched(self) -> Result<Response, ClientError> {
         let response = self.any_answer()?;
         match response.status() {
-            101 | 200 => Ok(response.into_upgraded()),
+            101 | 200 => Ok(response),
             status if status >= 400 => Err(response.into_error()),
             status => {
                 Err(ClientError::Protocol(format!("unable to upgrade to tcp, received {status}")))

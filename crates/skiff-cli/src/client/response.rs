@@ -95,6 +95,11 @@ impl Response {
         self.head.headers.iter().find(|(n, _)| n == name).map(|(_, value)| &**value)
     }
 
+    /// All values of a header by its lower-case name.
+    pub(crate) fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.head.headers.iter().filter(move |(n, _)| n == name).map(|(_, value)| &**value)
+    }
+
     /// Reads the whole body.
     pub(crate) fn body(&mut self) -> Result<Vec<u8>, ClientError> {
         let mut body = match self.remaining {
@@ -134,7 +139,8 @@ impl Response {
         ClientError::Answer { status, message }
     }
 
-    pub(super) fn into_upgraded(mut self) -> Upgraded {
+    /// The connection of an answer that was 101.
+    pub(crate) fn into_upgraded(mut self) -> Upgraded {
         let connection = self.connection.take().expect("taken only here and in drop");
         Upgraded { connection }
     }

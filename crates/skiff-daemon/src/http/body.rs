@@ -245,10 +245,10 @@ impl Read for BodyReader {
 /// Reads a JSON body; it must be there.
 pub(crate) async fn read_json<T: DeserializeOwned>(
     headers: &HeaderMap,
-    mut body: RequestBody,
+    body: &mut RequestBody,
 ) -> Result<T, Failure> {
     check_content_type(headers)?;
-    Ok(go_json::decode(&read_all(&mut body).await?)?)
+    Ok(go_json::decode(&read_all(body).await?)?)
 }
 
 /// Reads a JSON body that may be missing; it is then the zero value.

@@ -1,5 +1,7 @@
 //! `/containers`: everything that is done with containers.
 
+use std::time::Duration;
+
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use skiff_api::{ContainerCreateRequest, UpdateRequest};
@@ -15,8 +17,11 @@ use super::answer::{
 use super::body::{Body, BodyReader, json_line, read_json};
 use super::failure::Failure;
 use super::hijack::hijack;
-use super::{Call, base64, blocking, compat, exec, to_the_end};
+use super::{Call, base64, blocking, compat, exec, shortcut, to_the_end};
 use skiff_api::version::ApiVersion;
+
+/// How long a failed start of a container that removes itself waits for the removal.
+const REMOVAL_PATIENCE: Duration = Duration::from_secs(10);
 
 const PATH_STAT: &str = "x-docker-container-path-stat";
 
@@ -57,7 +62,7 @@ async fn read(call: Call, name: &str, what: &str) -> Result<Answer, Failure> {
 
 async fn act(call: Call, name: &str, what: &str) -> Result<Answer, Failure> {
     match what {
-        "start" => start(call, name).await,
+        "start" => start(&call, name).await,
         "stop" => stop(call, name).await,
         "restart" => restart(call, name).await,
         "kill" => kill(call, name).await,
@@ -86,10 +91,11 @@ async fn list(call: Call) -> Result<Answer, Failure> {
     Ok(json(&containers.list(&options)?))
 }
 
-async fn create(call: Call) -> Result<Answer, Failure> {
+/// With `attach` (shortcut.rs) it also attaches.
+async fn create(mut call: Call) -> Result<Answer, Failure> {
     let name = call.query.get("name").map(str::to_owned);
     let platform = call.query.get("platform").map(str::to_owned);
-    let request: ContainerCreateRequest = read_json(&call.parts.headers, call.body).await?;
+    let request: ContainerCreateRequest = read_json(&call.parts.headers, &mut call.body).await?;
     if request == ContainerCreateRequest::default() {
         return Err(Failure::bad_request("config cannot be empty in order to create a container"));
     }
@@ -97,7 +103,13 @@ async fn create(call: Call) -> Result<Answer, Failure> {
     let created = to_the_end(async move {
         containers.create(name.as_deref(), platform.as_deref(), request).await
     });
-    Ok(json_with(StatusCode::CREATED, &created.await?))
+    let created = created.await?;
+    if shortcut::is_wanted(&call, "attach") {
+        let answer = attach(call, &created.id).await?;
+        let answer = shortcut::with_warnings(answer, &created.warnings);
+        return Ok(shortcut::with_id(answer, &created.id));
+    }
+    Ok(json_with(StatusCode::CREATED, &created))
 }
 
 async fn inspect(call: Call, name: &str) -> Result<Answer, Failure> {
@@ -112,7 +124,7 @@ async fn inspect(call: Call, name: &str) -> Result<Answer, Failure> {
     Ok(json(&inspect))
 }
 
-async fn start(call: Call, name: &str) -> Result<Answer, Failure> {
+async fn start(call: &Call, name: &str) -> Result<Answer, Failure> {
     let options = StartOptions { checkpoint: call.query.text("checkpoint").to_owned() };
     let (containers, name) = (call.engine.containers(), name.to_owned());
     to_the_end(async move { containers.start(&name, options).await }).await?;
@@ -163,8 +175,8 @@ async fn rename(call: Call, name: &str) -> Result<Answer, Failure> {
     Ok(no_content())
 }
 
-async fn update(call: Call, name: &str) -> Result<Answer, Failure> {
-    let request: UpdateRequest = read_json(&call.parts.headers, call.body).await?;
+async fn update(mut call: Call, name: &str) -> Result<Answer, Failure> {
+    let request: UpdateRequest = read_json(&call.parts.headers, &mut call.body).await?;
     let (containers, name) = (call.engine.containers(), name.to_owned());
     Ok(json(&to_the_end(async move { containers.update(&name, request).await }).await?))
 }
@@ -190,7 +202,16 @@ async fn prune(call: Call) -> Result<Answer, Failure> {
 /// when it has them and misses nothing.
 async fn wait(call: &Call, name: &str) -> Result<Answer, Failure> {
     let condition: WaitCondition = call.query.text("condition").parse()?;
-    let handle = call.engine.containers().wait(name, condition).await?;
+    let mut handle = call.engine.containers().wait(name, condition).await?;
+    if call.query.flag("start")
+        && let Err(failure) = start(call, name).await
+    {
+        // What did not start and goes away is gone when its failure is told.
+        if condition == WaitCondition::Removed {
+            drop(tokio::time::timeout(REMOVAL_PATIENCE, &mut handle).await);
+        }
+        return Err(failure);
+    }
     let later = Body::Later(Box::pin(async move { json_line(&handle.await).into() }));
     Ok(answer::stream(answer::JSON, later))
 }

@@ -6,6 +6,7 @@
 //! body.rs     bodies both ways                  one file a resource: parse, call, render
 //! answer.rs   headers and JSON answers          hijack.rs  attach and exec streams
 //! failure.rs  engine errors -> status           compat.rs  what older versions also got
+//! shortcut.rs two requests in one, for our own command line
 //! ```
 //! A handler decides nothing. A client that leaves cancels its request by dropping the future,
 //! except where something is changed: that runs to its end in a task of its own.
@@ -23,6 +24,7 @@ mod images;
 mod networks;
 mod query;
 mod route;
+mod shortcut;
 mod system;
 mod volumes;
 

@@ -117,8 +117,8 @@ fn events(call: &Call) -> Result<Answer, Failure> {
     Ok(answer::stream(answer::JSON, body))
 }
 
-async fn auth(call: Call) -> Result<Answer, Failure> {
-    let login: AuthConfig = read_json(&call.parts.headers, call.body).await?;
+async fn auth(mut call: Call) -> Result<Answer, Failure> {
+    let login: AuthConfig = read_json(&call.parts.headers, &mut call.body).await?;
     Err(Failure::not_implemented(format!(
         "cannot log in to {:?}: this version has no registry client",
         login.server_address

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::{Call, blocking};
 
 pub(super) async fn route(
-    call: Call,
+    mut call: Call,
     method: &Method,
     segments: &[&str],
 ) -> Result<Answer, Failure> {
@@ -20,7 +20,8 @@ pub(super) async fn route(
             Ok(json(&blocking(move || volumes.list(&filters)).await?))
         }
         ("POST", ["create"]) => {
-            let request: VolumeCreateRequest = read_json(&call.parts.headers, call.body).await?;
+            let request: VolumeCreateRequest =
+                read_json(&call.parts.headers, &mut call.body).await?;
             let volume = blocking(move || volumes.create(request)).await?;
             Ok(json_with(StatusCode::CREATED, &volume))
         }

@@ -56,6 +56,11 @@ impl Execs {
         start::resize(&self.0, id, width, height).await
     }
 
+    /// As [`Execs::inspect`], when the instance has ended.
+    pub async fn wait(&self, id: &str) -> Result<ExecInspect> {
+        start::wait(&self.0, id).await
+    }
+
     /// Everything about one instance. A client that has seen the end of its stream sees here that
     /// the process has ended, too.
     pub async fn inspect(&self, id: &str) -> Result<ExecInspect> {

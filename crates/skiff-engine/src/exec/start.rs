@@ -212,6 +212,13 @@ pub(super) async fn resize(core: &Arc<Core>, id: &str, width: u16, height: u16) 
     operate::ask(&container, |answer| Command::Resize { exec, width, height, answer }).await
 }
 
+pub(super) async fn wait(core: &Core, id: &str) -> Result<ExecInspect> {
+    let mut ended = core.execs.lock().get(id).ok_or_else(|| no_such(id))?.ended.subscribe();
+    // An error: it was forgotten with its container, which the look will say.
+    let _ = ended.wait_for(|ended| *ended).await;
+    look(core, id)
+}
+
 pub(super) async fn inspect(core: &Core, id: &str) -> Result<ExecInspect> {
     let now = look(core, id)?;
     let (under_way, mut ended) = {

@@ -47,7 +47,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     }
     let signals = Signals::catch()?;
     let attach = attachment.send(client)?;
-    let wait = send_wait(client, &container.id, "not-running")?;
+    let wait = send_wait(client, &container.id, "not-running", false)?;
     let stream = attach.upgraded()?;
     let wait = wait.answer()?;
     if attachment.tty {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use skiff_api::{ContainerCreateRequest, CreateResponse};
 use skiff_model::platform::Platform;
 
-use crate::client::{Client, ClientError, Query, Request};
+use super::session::Attachment;
+use crate::client::{Client, ClientError, Query, Request, Upgraded};
 use crate::command::{Arity, Command};
 use crate::commands::image::pull;
 use crate::context::{Context, env};
@@ -32,8 +33,8 @@ pub(crate) static COMMAND: Command = Command {
 fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let request =
         runopts::build(flags).map_err(|error| with_help(context, Failure::new(error), 125))?;
-    let id = create(context, flags, &request)?;
-    say!("{id}");
+    let made = create(context, flags, &request, None)?;
+    say!("{}", made.id);
     Ok(())
 }
 
@@ -53,12 +54,20 @@ pub(super) fn with_help(context: &Context, failure: Failure, code: u8) -> Failur
     )
 }
 
-/// Makes the container, pulling its image if need be, and returns its id.
+/// A container that was made.
+pub(super) struct Made {
+    pub(super) id: String,
+    /// Its streams, if they were asked for and the daemon attaches in the same request.
+    pub(super) stream: Option<Upgraded>,
+}
+
+/// Makes the container, pulling its image if need be. `attachment` is what will be attached.
 pub(super) fn create(
     context: &mut Context,
     flags: &Matches,
     request: &ContainerCreateRequest,
-) -> Result<String, Failure> {
+    attachment: Option<&Attachment<'_>>,
+) -> Result<Made, Failure> {
     let policy = flags.text("pull");
     if !matches!(policy, "always" | "missing" | "never") {
         return Err(Failure::new(format!(
@@ -80,8 +89,18 @@ pub(super) fn create(
     if policy == "always" {
         pull::pull_for_run(context, image, &platform, quiet)?;
     }
-    let name = flags.text("name").to_owned();
-    let mut outcome = post(context.client()?, request, &name, &platform);
+    let name = flags.text("name").trim_start_matches('/');
+    let mut query = Query::new("/containers/create").add_given("name", name);
+    // Asked only if it matters: the question costs a round trip.
+    if !platform.is_empty() && context.client()?.version()? >= (1, 41) {
+        query = query.add_given("platform", &platform);
+    }
+    if let Some(attachment) = attachment {
+        query = attachment.wishes(query.add("attach", "1"));
+    }
+    let path = query.finish();
+    let upgrade = attachment.is_some();
+    let mut outcome = post(context.client()?, request, &path, upgrade);
     if policy == "missing"
         && let Err(ClientError::Answer { status: 404, message }) = &outcome
         && message.contains("No such image")
@@ -90,28 +109,31 @@ pub(super) fn create(
             tell!("Unable to find image '{}' locally", pull::familiar_name(image));
         }
         pull::pull_for_run(context, image, &platform, quiet)?;
-        outcome = post(context.client()?, request, &name, &platform);
+        outcome = post(context.client()?, request, &path, upgrade);
     }
-    let created = outcome?;
+    let (created, stream) = outcome?;
     for warning in &created.warnings {
         tell!("WARNING: {warning}");
     }
     id_file.write(&created.id)?;
-    Ok(created.id)
+    Ok(Made { id: created.id, stream })
 }
 
 fn post(
     client: &mut Client,
     request: &ContainerCreateRequest,
-    name: &str,
-    platform: &str,
-) -> Result<CreateResponse, ClientError> {
-    let mut path = Query::new("/containers/create").add_given("name", name.trim_start_matches('/'));
-    // Asked only if it matters: the question costs a round trip.
-    if !platform.is_empty() && client.version()? >= (1, 41) {
-        path = path.add_given("platform", platform);
+    path: &str,
+    upgrade: bool,
+) -> Result<(CreateResponse, Option<Upgraded>), ClientError> {
+    let request = Request::new("POST", path).json(request)?;
+    let response = client.call(if upgrade { request.upgrade() } else { request })?;
+    match response.header("skiff-id").map(str::to_owned) {
+        Some(id) if response.status() == 101 => {
+            let warnings = response.headers("skiff-warning").map(str::to_owned).collect();
+            Ok((CreateResponse { id, warnings }, Some(response.into_upgraded())))
+        }
+        _ => Ok((response.json()?, None)),
     }
-    client.call(Request::new("POST", path).json(request)?)?.json()
 }
 
 /// `--cidfile`: must not exist before, and is gone again when there is no container.

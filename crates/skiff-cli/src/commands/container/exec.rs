@@ -6,7 +6,7 @@ use skiff_api::{ExecConfig, ExecCreateResponse, ExecInspect, ExecStartRequest};
 use skiff_model::shortform;
 
 use super::path;
-use crate::client::{Client, Query, Request, Response};
+use crate::client::{Client, ClientError, Query, Request, Response};
 use crate::command::{Arity, Command};
 use crate::context::Context;
 use crate::failure::{Failure, describe_io};
@@ -45,24 +45,47 @@ pub(crate) static COMMAND: Command = Command {
 fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let config = config(flags)?;
     let client = context.client()?;
-    let created: ExecCreateResponse =
-        client.post_json(path(&flags.args[0], "/exec"), &config)?.json()?;
-    let start = ExecStartRequest {
-        detach: flags.on("detach"),
-        tty: config.tty,
-        console_size: config.console_size,
-    };
-    let start_path = format!("/exec/{}/start", created.id);
-    if start.detach {
-        client.post_json(start_path, &start)?.finish()?;
-        return Ok(());
+    let create = path(&flags.args[0], "/exec");
+    let keys = flags.text("detach-keys");
+    if flags.on("detach") {
+        let created: ExecCreateResponse = client.post_json(create, &config)?.json()?;
+        return begin(client, &created.id, &config, true)?.finish().map_err(Failure::from);
     }
-    let request = Request::new("POST", start_path).json(&start)?.upgrade();
-    let stream = client.send(request)?.upgraded()?;
-    let exec = Exec { id: &created.id, config: &config, keys: flags.text("detach-keys") };
-    exec.stream(client, stream.connection)?;
-    let ended: ExecInspect = client.get_json(format!("/exec/{}/json", created.id))?;
+    // A daemon of ours makes and starts it in one request; another one ignores the wish.
+    let at_once = Query::new(create).add("start", "1");
+    let response = client.call(Request::new("POST", at_once).json(&config)?.upgrade())?;
+    let ended: ExecInspect = match response.header("skiff-id").map(str::to_owned) {
+        Some(id) if response.status() == 101 => {
+            let end = Query::new(format!("/exec/{id}/json")).add("wait", "1");
+            let end = client.send(Request::new("GET", end))?;
+            let stream = response.into_upgraded().connection;
+            Exec { id: &id, config: &config, keys }.stream(client, stream)?;
+            end.answer()?.json()?
+        }
+        _ => {
+            let ExecCreateResponse { id } = response.json()?;
+            let stream = begin(client, &id, &config, false)?.into_upgraded().connection;
+            Exec { id: &id, config: &config, keys }.stream(client, stream)?;
+            client.get_json(format!("/exec/{id}/json"))?
+        }
+    };
     Failure::from_status(ended.exit_code.unwrap_or(0))
+}
+
+/// Starts what was created before.
+fn begin(
+    client: &mut Client,
+    id: &str,
+    config: &ExecConfig,
+    detach: bool,
+) -> Result<Response, ClientError> {
+    let (tty, console_size) = (config.tty, config.console_size);
+    let request = Request::new("POST", format!("/exec/{id}/start")).json(&ExecStartRequest {
+        detach,
+        tty,
+        console_size,
+    })?;
+    if detach { client.call(request) } else { client.send(request.upgrade())?.switched() }
 }
 
 fn config(flags: &Matches) -> Result<ExecConfig, Failure> {

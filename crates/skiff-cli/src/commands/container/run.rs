@@ -1,11 +1,12 @@
 //! `run`: create, attach, wait, start, and be the process until it ends.
 //!
-//! Attach and wait are sent before either is answered, on connections of their own; start follows
-//! when both are in place. So a container costs three round trips, however short its life.
+//! A daemon of ours creates and attaches in one request, starts and waits in another: a container
+//! costs two round trips, however short its life. For other daemons attach and wait are sent before
+//! either is answered, on connections of their own; start follows when both are in place.
 
 use skiff_api::ContainerCreateRequest;
 
-use super::create::{create, with_help};
+use super::create::{Made, create, with_help};
 use super::path;
 use super::session::{self, Attachment, Session, send_wait, wait_briefly};
 use crate::client::{ClientError, Query, Request, Response, Upgraded};
@@ -45,15 +46,32 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         .map_err(Failure::new)
         .map_err(|failure| with_help(context, failure, 125))
         .and_then(|request| prepare(flags, request))?;
-    let id =
-        create(context, flags, &request).map_err(|failure| with_help(context, failure, 125))?;
-    if flags.on("detach") {
+    let detach = flags.on("detach");
+    let attachment = attachment(flags, &request);
+    let wanted = Some(&attachment).filter(|wanted| !detach && wanted.any());
+    let Made { id, stream } = create(context, flags, &request, wanted)
+        .map_err(|failure| with_help(context, failure, 125))?;
+    if detach {
         let started = context.client()?.post(path(&id, "/start")).and_then(Response::finish);
         // The container exists, whether it runs or not.
         say!("{id}");
         return started.map_err(|error| start_failure(context, error));
     }
-    attached(context, flags, &request, &id)
+    attached(context, flags, &Attachment { container: &id, ..attachment }, stream)
+}
+
+fn attachment<'a>(flags: &'a Matches, request: &ContainerCreateRequest) -> Attachment<'a> {
+    let config = &request.config;
+    Attachment {
+        // Not known yet.
+        container: "",
+        stdin: config.attach_stdin && config.open_stdin,
+        stdout: config.attach_stdout,
+        stderr: config.attach_stderr,
+        tty: config.tty,
+        detach_keys: flags.text("detach-keys"),
+        signal_proxy: flags.on("sig-proxy"),
+    }
 }
 
 /// Adapts the request to how we will be attached.
@@ -85,24 +103,22 @@ fn prepare(
 fn attached(
     context: &mut Context,
     flags: &Matches,
-    request: &ContainerCreateRequest,
-    id: &str,
+    attachment: &Attachment<'_>,
+    stream: Option<Upgraded>,
 ) -> Result<(), Failure> {
-    let config = &request.config;
-    let attachment = Attachment {
-        container: id,
-        stdin: config.attach_stdin && config.open_stdin,
-        stdout: config.attach_stdout,
-        stderr: config.attach_stderr,
-        tty: config.tty,
-        detach_keys: flags.text("detach-keys"),
-        signal_proxy: flags.on("sig-proxy"),
-    };
+    let id = attachment.container;
     let signals = Signals::catch()?;
     let condition = if flags.on("rm") { "removed" } else { "next-exit" };
     let client = context.client()?;
+    if stream.is_some() {
+        let wait = send_wait(client, id, condition, true)?.answer();
+        let wait = wait.map_err(|error| start_failure(context, error))?;
+        let client = context.client()?;
+        let ended = Session::new(client, attachment, Some(&signals)).run(stream, wait)?;
+        return session::result(&ended);
+    }
     let attach = if attachment.any() { Some(attachment.send(client)?) } else { None };
-    let wait = send_wait(client, id, condition)?;
+    let wait = send_wait(client, id, condition, false)?;
     let stream: Option<Upgraded> = match attach.map(|pending| pending.upgraded()).transpose() {
         Ok(stream) => stream,
         Err(error) => return Err(with_help(context, error.into(), 125)),
@@ -116,7 +132,7 @@ fn attached(
         }
         return Err(start_failure(context, error));
     }
-    let ended = Session::new(client, &attachment, Some(&signals)).run(stream, wait)?;
+    let ended = Session::new(client, attachment, Some(&signals)).run(stream, wait)?;
     session::result(&ended)
 }
 

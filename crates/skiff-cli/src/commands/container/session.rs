@@ -36,23 +36,31 @@ impl Attachment<'_> {
 
     /// Sends the attach request.
     pub(super) fn send(&self, client: &mut Client) -> Result<Pending, ClientError> {
-        let path = Query::new(path(self.container, "/attach"))
+        let path = self.wishes(Query::new(path(self.container, "/attach")));
+        client.send(Request::new("POST", path).upgrade())
+    }
+
+    /// Adds what is wanted to the query of a request that attaches.
+    pub(super) fn wishes(&self, query: Query) -> Query {
+        query
             .add("stream", "1")
             .add_switch("stdin", self.stdin)
             .add_switch("stdout", self.stdout)
             .add_switch("stderr", self.stderr)
-            .add_given("detachKeys", self.detach_keys);
-        client.send(Request::new("POST", path).upgrade())
+            .add_given("detachKeys", self.detach_keys)
     }
 }
 
-/// Sends a wait for the container to exit or to be gone.
+/// Sends a wait for the container to exit or to be gone. With `start` a daemon of ours also starts
+/// it, and answers when it has, or why it has not.
 pub(super) fn send_wait(
     client: &mut Client,
     container: &str,
     condition: &str,
+    start: bool,
 ) -> Result<Pending, ClientError> {
-    let path = Query::new(path(container, "/wait")).add("condition", condition);
+    let path =
+        Query::new(path(container, "/wait")).add("condition", condition).add_switch("start", start);
     client.send(Request::new("POST", path))
 }
 

@@ -85,7 +85,7 @@ fn attached(client: &mut Client, flags: &Matches) -> Result<(), Failure> {
     let signals = Signals::catch()?;
     let attach = attachment.send(client)?;
     let condition = if container.host_config.auto_remove { "removed" } else { "next-exit" };
-    let wait = send_wait(client, &container.id, condition)?;
+    let wait = send_wait(client, &container.id, condition, false)?;
     let stream = attach.upgraded()?;
     let wait = wait.answer()?;
     start(client, flags, &container.id)?;
