@@ -1,9 +1,11 @@
 //! What comes back: a parsed head and a body that is read on demand.
 
 use std::io::{self, Read};
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{ClientError, Connection, Pool, Upgraded};
 
@@ -64,6 +66,39 @@ enum Remaining {
     Done,
 }
 
+/// Takes the items of a list.
+struct Items<T, E, F> {
+    take: F,
+    failed: Option<E>,
+    kind: PhantomData<T>,
+}
+
+impl<'de, T, E, F> Visitor<'de> for &mut Items<T, E, F>
+where
+    T: serde::de::DeserializeOwned,
+    F: FnMut(T) -> Result<(), E>,
+{
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_unit<X>(self) -> Result<(), X> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(item) = list.next_element()? {
+            if let Err(error) = (self.take)(item) {
+                self.failed = Some(error);
+                return Err(serde::de::Error::custom("an item was refused"));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// An answer whose body has not been read yet. Dropped after its body, it gives its connection back.
 pub(crate) struct Response {
     head: Head,
@@ -115,6 +150,25 @@ impl Response {
         let body = self.body()?;
         serde_json::from_slice(&body)
             .map_err(|error| ClientError::Protocol(format!("error reading response: {error}")))
+    }
+
+    /// Reads a body that is a JSON list and hands its items to `take`, one by one: memory that is
+    /// used again is faster than new memory. Null is an empty list.
+    pub(crate) fn each<T: serde::de::DeserializeOwned, E>(
+        mut self,
+        take: impl FnMut(T) -> Result<(), E>,
+    ) -> Result<Result<(), E>, ClientError> {
+        let body = self.body()?;
+        let mut items = Items { take, failed: None, kind: PhantomData };
+        let mut deserializer = serde_json::Deserializer::from_slice(&body);
+        let read = deserializer.deserialize_any(&mut items).and_then(|()| deserializer.end());
+        match (items.failed, read) {
+            (Some(error), _) => Ok(Err(error)),
+            (None, Ok(())) => Ok(Ok(())),
+            (None, Err(error)) => {
+                Err(ClientError::Protocol(format!("error reading response: {error}")))
+            }
+        }
     }
 
     /// Reads and forgets the body, so that the connection can be used again.

@@ -49,6 +49,13 @@ impl Listing {
         format: &str,
         rows: Vec<Rc<dyn Object>>,
     ) -> Result<String, Failure> {
+        let mut lines = self.lines(format)?;
+        rows.into_iter().try_for_each(|row| lines.push(row))?;
+        Ok(lines.finish())
+    }
+
+    /// Begins a list whose rows come one by one.
+    pub(crate) fn lines(&self, format: &str) -> Result<Lines, Failure> {
         let (is_table, source) = match format {
             "" | "table" => (true, self.table),
             "json" => (false, "{{json .}}"),
@@ -59,21 +66,33 @@ impl Listing {
         };
         let template = Template::parse(&unescape(source))
             .map_err(|error| Failure::new(format!("failed to parse template: {error}")))?;
-        let mut lines = Vec::with_capacity(rows.len() + 1);
+        let mut text = Table::new();
         if is_table {
             let head = Value::Object(Rc::new(Head(self.heads)));
-            lines.push(template.execute_header(&head).map_err(executing_error)?);
+            text.push(&template.execute_header(&head).map_err(executing_error)?);
         }
-        for row in rows {
-            let row = Value::Object(row);
-            lines.push(template.execute(&row, MissingKey::NoValue).map_err(executing_error)?);
-        }
-        if !is_table {
-            return Ok(lines.into_iter().map(|line| line + "\n").collect());
-        }
-        let mut table = Table::new();
-        lines.iter().for_each(|line| table.push(line));
-        Ok(table.finish())
+        Ok(Lines { template, is_table, text })
+    }
+}
+
+/// The lines of a list under construction.
+pub(crate) struct Lines {
+    template: Template,
+    is_table: bool,
+    text: Table,
+}
+
+impl Lines {
+    /// Adds a row.
+    pub(crate) fn push(&mut self, row: Rc<dyn Object>) -> Result<(), Failure> {
+        let line = self.template.execute(&Value::Object(row), MissingKey::NoValue);
+        self.text.push(&line.map_err(executing_error)?);
+        Ok(())
+    }
+
+    /// The whole text.
+    pub(crate) fn finish(self) -> String {
+        if self.is_table { self.text.finish() } else { self.text.unaligned() }
     }
 }
 

@@ -31,6 +31,11 @@ impl Table {
         self.push(&cells.join("\t"));
     }
 
+    /// The text as it was added.
+    pub(crate) fn unaligned(self) -> String {
+        self.text
+    }
+
     /// The aligned text.
     ///
     /// A column is a run of neighbouring lines that have a cell there with another one after it,

@@ -42,6 +42,24 @@ pub(crate) fn json_with<T: Serialize>(status: StatusCode, value: &T) -> Answer {
     with_body(status, JSON, Body::Full(json_line(value).into()))
 }
 
+/// A JSON list that is written as it comes about.
+#[derive(Default)]
+pub(crate) struct JsonList(Vec<u8>);
+
+impl JsonList {
+    pub(crate) fn push<T: Serialize>(&mut self, item: &T) {
+        self.0.push(if self.0.is_empty() { b'[' } else { b',' });
+        serde_json::to_writer(&mut self.0, item).expect("wire types are always JSON");
+    }
+
+    /// 200 and the list.
+    pub(crate) fn answer(mut self) -> Answer {
+        let end: &[u8] = if self.0.is_empty() { b"[]\n" } else { b"]\n" };
+        self.0.extend_from_slice(end);
+        with_body(StatusCode::OK, JSON, Body::Full(self.0.into()))
+    }
+}
+
 /// A status and nothing else.
 pub(crate) fn empty(status: StatusCode) -> Answer {
     let mut answer = Response::new(Body::empty());
@@ -90,6 +108,16 @@ mod tests {
     fn the_announced_version_is_the_newest_served() {
         let answer = finish(no_content());
         assert_eq!(answer.headers()["api-version"], ApiVersion::MAX.to_string().as_str());
+    }
+
+    #[test]
+    fn a_list_that_comes_about_is_the_list() {
+        for items in [&[][..], &[1], &[1, 2, 3]] {
+            let mut list = JsonList::default();
+            items.iter().for_each(|item| list.push(item));
+            let Body::Full(text) = list.answer().into_body() else { panic!("a whole body") };
+            assert_eq!(text, json_line(&items));
+        }
     }
 
     #[test]

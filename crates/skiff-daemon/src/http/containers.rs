@@ -12,7 +12,7 @@ use skiff_engine::container::{
 use skiff_engine::logs::{LogOptions, Timestamp};
 
 use super::answer::{
-    self, Answer, MULTIPLEXED_STREAM, RAW_STREAM, TAR, empty, json, json_with, no_content,
+    self, Answer, JsonList, MULTIPLEXED_STREAM, RAW_STREAM, TAR, empty, json, json_with, no_content,
 };
 use super::body::{Body, BodyReader, json_line, read_json};
 use super::failure::Failure;
@@ -85,10 +85,13 @@ async fn list(call: Call) -> Result<Answer, Failure> {
         filters: call.filters()?,
     };
     let containers = call.engine.containers();
-    if options.size {
-        return Ok(json(&blocking(move || containers.list(&options)).await?));
-    }
-    Ok(json(&containers.list(&options)?))
+    let sized = options.size;
+    let render = move || {
+        let mut list = JsonList::default();
+        containers.each(&options, &mut |summary| list.push(&summary))?;
+        Ok(list)
+    };
+    Ok((if sized { blocking(render).await? } else { render()? }).answer())
 }
 
 /// With `attach` (shortcut.rs) it also attaches.

@@ -16,7 +16,13 @@ use super::{Containers, ListOptions, spec};
 use crate::error::Result;
 use crate::{Core, clock};
 
-pub(super) fn list(core: &Arc<Core>, options: &ListOptions) -> Result<Vec<ContainerSummary>> {
+/// Hands the summaries to `take`, newest first. A thousand of them are never there at once: their
+/// memory would cost more than their making.
+pub(super) fn each(
+    core: &Arc<Core>,
+    options: &ListOptions,
+    take: &mut dyn FnMut(ContainerSummary),
+) -> Result<()> {
     let mut selection = Selection::new(&options.filters)?;
     fill_in(core, options, &mut selection)?;
     let all = options.all || options.limit > 0 || selection.wants_all();
@@ -37,7 +43,6 @@ pub(super) fn list(core: &Arc<Core>, options: &ListOptions) -> Result<Vec<Contai
     }
     let now = clock::now();
     let mut images = ImageNames { core, known: HashMap::new() };
-    let mut summaries = Vec::with_capacity(views.len());
     for view in &views {
         let mut summary = summary(view, now, images.shown(view));
         if options.size {
@@ -45,9 +50,9 @@ pub(super) fn list(core: &Arc<Core>, options: &ListOptions) -> Result<Vec<Contai
             summary.size_rw = Some(size.rw);
             summary.size_root_fs = Some(size.root_fs);
         }
-        summaries.push(summary);
+        take(summary);
     }
-    Ok(summaries)
+    Ok(())
 }
 
 /// Replaces names in filters by what they stand for.

@@ -178,7 +178,18 @@ impl Containers {
 
     /// Lists containers, the newest first.
     pub fn list(&self, options: &ListOptions) -> Result<Vec<ContainerSummary>> {
-        list::list(&self.0, options)
+        let mut summaries = Vec::new();
+        self.each(options, &mut |summary| summaries.push(summary))?;
+        Ok(summaries)
+    }
+
+    /// As [`Containers::list`], one after the other. `take` may have got some before an error.
+    pub fn each(
+        &self,
+        options: &ListOptions,
+        take: &mut dyn FnMut(ContainerSummary),
+    ) -> Result<()> {
+        list::each(&self.0, options, take)
     }
 
     /// Everything about one container; `size` adds the sizes of its layers (slow).

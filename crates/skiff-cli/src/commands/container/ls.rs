@@ -72,15 +72,15 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         .add_given("limit", &if last > 0 { last.to_string() } else { String::new() })
         .add_switch("size", sized)
         .add_filters(flags.all("filter"));
-    let mut response = context.client()?.get(path)?;
-    let body = response.body()?;
-    drop(response);
-    let containers: Vec<ContainerSummary> = serde_json::from_slice(&body)
-        .map_err(|error| Failure::new(format!("error reading response: {error}")))?;
+    let response = context.client()?.get(path)?;
     let whole = flags.on("no-trunc");
     if flags.on("quiet") && (format.is_empty() || format == "table") {
-        let id = |c: ContainerSummary| if whole { c.id } else { short_id(&c.id) };
-        let lines: String = containers.into_iter().map(|c| id(c) + "\n").collect();
+        let mut lines = String::new();
+        response.each(|c: ContainerSummary| {
+            lines += &if whole { c.id } else { short_id(&c.id) };
+            lines.push('\n');
+            Ok::<_, Failure>(())
+        })??;
         print_text(&lines)?;
         return Ok(());
     }
@@ -88,12 +88,11 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         Some(configured) if format.is_empty() => configured,
         _ => format,
     };
-    let rows = containers
-        .into_iter()
-        .map(|container| Rc::new(Row { container, whole }) as Rc<dyn Object>)
-        .collect();
     let table = if flags.on("size") { TABLE_SIZED } else { TABLE };
-    Listing { table, heads: HEADS }.print(&default, rows)
+    let mut lines = Listing { table, heads: HEADS }.lines(&default)?;
+    response.each(|container| lines.push(Rc::new(Row { container, whole })))??;
+    print_text(&lines.finish())?;
+    Ok(())
 }
 
 /// A container as a row.
