@@ -6,6 +6,7 @@
 //! body.rs     bodies both ways                  one file a resource: parse, call, render
 //! answer.rs   headers and JSON answers          hijack.rs  attach and exec streams
 //! failure.rs  engine errors -> status           compat.rs  what older versions also got
+//! websocket.rs  attaching in frames of RFC 6455
 //! ```
 //! A handler decides nothing. A client that leaves cancels its request by dropping the future,
 //! except where something is changed: that runs to its end in a task of its own.
@@ -25,6 +26,7 @@ mod query;
 mod route;
 mod system;
 mod volumes;
+mod websocket;
 
 use std::future::Future;
 use std::sync::Arc;
