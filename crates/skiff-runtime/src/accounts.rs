@@ -155,7 +155,7 @@ fn numeric(word: &str) -> Result<Option<u32>, LaunchError> {
 }
 
 fn unknown(message: String) -> LaunchError {
-    of_kind(LaunchErrorKind::InvalidConfig, message)
+    of_kind(LaunchErrorKind::UnknownUser, message)
 }
 
 fn read_file(root: BorrowedFd<'_>, path: &str) -> Result<String, LaunchError> {

@@ -106,6 +106,9 @@ pub enum LaunchErrorKind {
     NotExecutable,
     /// The configuration asks for what cannot be (125).
     InvalidConfig,
+    /// The container's files know no such user or group (125). Docker looks that up before it
+    /// calls a runtime, so the message stands for itself.
+    UnknownUser,
     /// The kernel or the host refused a step (125).
     Failed,
 }

@@ -163,6 +163,7 @@ fn kind_byte(kind: LaunchErrorKind) -> u8 {
         LaunchErrorKind::NotFound => b'n',
         LaunchErrorKind::NotExecutable => b'x',
         LaunchErrorKind::InvalidConfig => b'c',
+        LaunchErrorKind::UnknownUser => b'u',
         LaunchErrorKind::Failed => b'f',
     }
 }
@@ -181,6 +182,7 @@ pub(crate) fn parse_failure(bytes: &[u8]) -> LaunchError {
         b'n' => LaunchErrorKind::NotFound,
         b'x' => LaunchErrorKind::NotExecutable,
         b'c' => LaunchErrorKind::InvalidConfig,
+        b'u' => LaunchErrorKind::UnknownUser,
         _ => LaunchErrorKind::Failed,
     };
     LaunchError { kind, message: String::from_utf8_lossy(message).into_owned() }

@@ -22,7 +22,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["inspect"],
     usage: "[OPTIONS] NAME|ID [NAME|ID...]",
-    summary: "Return low-level information on Docker objects",
+    summary: "Tell everything about containers, images, volumes or networks",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,
@@ -117,7 +117,8 @@ pub(crate) fn inspect_each(
     let text = match &template {
         None => whole(&found, format == "json"),
         Some(template) => {
-            let mut text = String::new();
+            // Docker ends its output with a line even when nothing was found.
+            let mut text = String::from(if found.is_empty() { "\n" } else { "" });
             for body in &found {
                 match apply(template, body) {
                     Ok(line) => text.push_str(&(line + "\n")),

@@ -17,7 +17,7 @@ use super::answer::{
 use super::body::{Body, BodyReader, json_line, read_json};
 use super::failure::Failure;
 use super::hijack::hijack;
-use super::{Call, base64, blocking, compat, exec, shortcut, to_the_end};
+use super::{Call, base64, blocking, compat, exec, shortcut, to_the_end, websocket};
 use skiff_api::version::ApiVersion;
 
 /// How long a failed start of a container that removes itself waits for the removal.
@@ -39,7 +39,7 @@ pub(super) async fn route(
         ("HEAD", [name, "archive"]) => archive_stat(call, name).await,
         ("PUT", [name, "archive"]) => archive_put(call, name).await,
         ("POST", [name, what]) => act(call, name, what).await,
-        ("GET", [_, "attach", "ws"]) => Err(not_websocket(&call)),
+        ("GET", [name, "attach", "ws"]) => attach_websocket(call, name).await,
         (_, [_, "checkpoints", ..]) => {
             Err(Failure::not_implemented("this version does not checkpoint containers"))
         }
@@ -256,14 +256,27 @@ async fn attach(call: Call, name: &str) -> Result<Answer, Failure> {
     })
 }
 
-fn not_websocket(call: &Call) -> Failure {
-    let upgrade = call.parts.headers.get(hyper::header::UPGRADE).map(HeaderValue::as_bytes);
-    match upgrade {
-        Some(protocol) if protocol.eq_ignore_ascii_case(b"websocket") => {
-            Failure::not_implemented("this version attaches by hijacked streams only")
-        }
-        _ => Failure { plain: true, ..Failure::bad_request("not websocket protocol") },
-    }
+async fn attach_websocket(call: Call, name: &str) -> Result<Answer, Failure> {
+    let handshake = websocket::handshake(&call.parts.headers)?;
+    let query = &call.query;
+    // Before 1.42 all streams were attached, whatever was asked for.
+    let all = call.version < ApiVersion::v1(42);
+    let options = AttachOptions {
+        stdin: all || query.flag("stdin"),
+        stdout: all || query.flag("stdout"),
+        stderr: all || query.flag("stderr"),
+        stream: query.flag("stream"),
+        logs: query.flag("logs"),
+        detach_keys: query.get("detachKeys").map(str::to_owned),
+    };
+    let is_text = call.version < ApiVersion::v1(28);
+    let containers = call.engine.containers();
+    let mut plan = containers.attach(name, options).await?;
+    // The frames of a WebSocket are the only ones.
+    plan.multiplexed = false;
+    Ok(websocket::serve(call.into_request()?, handshake, is_text, move |socket| async move {
+        containers.attach_stream(plan, socket, Vec::new()).await
+    }))
 }
 
 /// Reads `since` or `until`; 0 is the same as none.

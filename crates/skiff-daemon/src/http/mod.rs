@@ -7,6 +7,7 @@
 //! answer.rs   headers and JSON answers          hijack.rs  attach and exec streams
 //! failure.rs  engine errors -> status           compat.rs  what older versions also got
 //! shortcut.rs two requests in one, for our own command line
+//! websocket.rs attaching in frames of RFC 6455
 //! ```
 //! A handler decides nothing. A client that leaves cancels its request by dropping the future,
 //! except where something is changed: that runs to its end in a task of its own.
@@ -27,6 +28,7 @@ mod route;
 mod shortcut;
 mod system;
 mod volumes;
+mod websocket;
 
 use std::future::Future;
 use std::sync::Arc;

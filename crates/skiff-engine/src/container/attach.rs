@@ -64,7 +64,11 @@ pub(super) async fn hand_over(
     let container = ticket.container().clone();
     let view = container.view();
     effect::emit(&core.events, &view.record, "attach", []);
-    let socket = if options.logs { send_logs(core, &id, &options, socket).await? } else { socket };
+    let socket = if options.logs {
+        send_logs(core, &id, (&options, multiplexed), socket).await?
+    } else {
+        socket
+    };
     // What has ended has nothing more to say: closing the stream tells the client so.
     let ended = matches!(view.state, State::Exited | State::Dead) && options.logs;
     if !options.stream || ended {
@@ -86,12 +90,13 @@ pub(super) async fn hand_over(
 async fn send_logs(
     core: &Arc<Core>,
     id: &str,
-    options: &AttachOptions,
+    (options, multiplexed): (&AttachOptions, bool),
     socket: OwnedFd,
 ) -> Result<OwnedFd> {
     let wanted = crate::logs::LogOptions {
         stdout: options.stdout,
         stderr: options.stderr,
+        raw: !multiplexed,
         ..crate::logs::LogOptions::default()
     };
     if !wanted.stdout && !wanted.stderr {

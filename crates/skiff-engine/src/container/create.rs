@@ -244,7 +244,9 @@ fn network(core: &Core, host: &mut HostConfig, warnings: &mut Vec<String>) -> Re
 /// `container:<name>` becomes `container:<id>`, so that renaming does not break it.
 fn resolve_owner(core: &Core, mode: &mut String) -> Result<()> {
     if let Owner::Container(name) = owner(mode) {
-        let id = core.containers.get(name)?.id.clone();
+        // The request is wrong: of a 404 clients think that the image is missing, and pull it.
+        let found = core.containers.get(name);
+        let id = found.map_err(|error| error.with_kind(Kind::InvalidArgument))?.id.clone();
         *mode = format!("container:{id}");
     }
     Ok(())

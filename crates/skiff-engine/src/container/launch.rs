@@ -306,6 +306,9 @@ pub(super) fn failure(error: &LaunchError) -> (Error, i32) {
         LaunchErrorKind::NotFound => (127, true),
         LaunchErrorKind::NotExecutable => (126, true),
         LaunchErrorKind::InvalidConfig => (128, true),
+        LaunchErrorKind::UnknownUser => {
+            return (effect::start_error(error.message.clone(), false), 128);
+        }
         LaunchErrorKind::Failed => (128, false),
     };
     let message = format!(
@@ -318,14 +321,16 @@ pub(super) fn failure(error: &LaunchError) -> (Error, i32) {
 
 /// What an exec that failed means to the client; `exec_exit_code` is its exit code.
 pub(crate) fn exec_failure(error: &LaunchError) -> Error {
+    let kind = match error.kind {
+        LaunchErrorKind::NotFound
+        | LaunchErrorKind::NotExecutable
+        | LaunchErrorKind::InvalidConfig => Kind::InvalidArgument,
+        LaunchErrorKind::UnknownUser => return Error::invalid(error.message.clone()),
+        LaunchErrorKind::Failed => Kind::Internal,
+    };
     let message = format!(
         "OCI runtime exec failed: exec failed: unable to start container process: {}: unknown",
         error.message
     );
-    let kind = match error.kind {
-        LaunchErrorKind::NotFound | LaunchErrorKind::NotExecutable => Kind::InvalidArgument,
-        LaunchErrorKind::InvalidConfig => Kind::InvalidArgument,
-        LaunchErrorKind::Failed => Kind::Internal,
-    };
     Error::new(kind, message)
 }

@@ -10,7 +10,7 @@ use skiff_model::shortform::{VolumeKind, parse_volume};
 
 use super::record::{ReadOnly, ResolvedMount};
 use crate::Core;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::volume::{self, Held};
 
 /// Mounts with the volumes they need.
@@ -94,7 +94,10 @@ impl Wanted {
         if !matches!(mode, "ro" | "rw" | "z" | "Z") {
             return Err(Error::invalid(format!("invalid mode for volumes-from: {mode}")));
         }
-        let view = core.containers.get(name)?.view();
+        // The request is wrong: of a 404 clients think that the image is missing, and pull it.
+        let from = core.containers.get(name);
+        let from = from.map_err(|error| error.with_kind(Kind::InvalidArgument))?;
+        let view = from.view();
         for mount in view.record.mounts.iter().filter(|mount| mount.point.kind != "tmpfs") {
             let mut mount = mount.clone();
             if mode == "ro" {

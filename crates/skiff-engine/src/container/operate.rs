@@ -63,12 +63,12 @@ pub(super) async fn restart(core: &Arc<Core>, name: &str, options: StopOptions) 
 }
 
 pub(super) async fn kill(core: &Arc<Core>, name: &str, signal: Option<&str>) -> Result<()> {
-    let container = core.containers.get(name)?;
+    let context = |error: Error| error.context(format!("cannot kill container: {name}"));
     let signal = match signal.filter(|word| !word.is_empty() && *word != "0") {
         None => 9,
-        Some(word) => signal_of(word)
-            .map_err(|error| error.context(format!("cannot kill container: {name}")))?,
+        Some(word) => signal_of(word).map_err(context)?,
     };
+    let container = core.containers.get(name).map_err(context)?;
     wish(&container, name, Wish::Kill { signal }).await
 }
 

@@ -187,11 +187,14 @@ pub(super) fn resources(resources: &Resources, facts: Host) -> Result<Vec<String
             return Err(Error::invalid(format!("invalid device mode: {access}")));
         }
     }
-    if !resources.device_requests.is_empty() {
-        return Err(Error::invalid(
-            "could not select device driver \"\" with capabilities: no device drivers are \
-             registered",
-        ));
+    if let Some(request) = resources.device_requests.first() {
+        let sets: Vec<_> =
+            request.capabilities.iter().map(|set| format!("[{}]", set.join(" "))).collect();
+        return Err(Error::invalid(format!(
+            "could not select device driver {:?} with capabilities: [{}]",
+            request.driver,
+            sets.join(" ")
+        )));
     }
     if facts.systemd
         && !resources.cgroup_parent.is_empty()
@@ -338,6 +341,12 @@ fn modes(host: &HostConfig) -> Result<()> {
         && !container(&host.ipc_mode)
     {
         return Err(Error::invalid(format!("invalid IPC mode: {}", host.ipc_mode)));
+    }
+    if !matches!(host.isolation.to_ascii_lowercase().as_str(), "" | "default") {
+        return Err(Error::invalid(format!(
+            "invalid isolation ({}): linux only supports 'default'",
+            host.isolation
+        )));
     }
     if !matches!(host.uts_mode.as_str(), "" | "host") {
         return Err(Error::invalid(format!("invalid UTS mode: {}", host.uts_mode)));

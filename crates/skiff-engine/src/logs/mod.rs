@@ -55,6 +55,8 @@ pub struct LogOptions {
     pub details: bool,
     /// Frame each line with Docker's 8-byte header; raw text otherwise (containers with a terminal).
     pub multiplexed: bool,
+    /// Never frame, whatever the container has.
+    pub raw: bool,
 }
 
 /// A container's log, being read.
@@ -66,7 +68,8 @@ pub struct Logs {
 }
 
 impl Containers {
-    /// Reads a container's log. `multiplexed` is set from whether it has a terminal.
+    /// Reads a container's log. `multiplexed` is set from whether it has a terminal and
+    /// `raw`.
     pub fn logs(&self, name: &str, options: LogOptions) -> Result<Logs> {
         open::logs(&self.0, name, options)
     }

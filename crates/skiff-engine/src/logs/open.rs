@@ -26,7 +26,7 @@ pub(super) fn logs(core: &Arc<Core>, name: &str, mut options: LogOptions) -> Res
         ));
     }
     let tty = record.config.tty;
-    options.multiplexed = !tty;
+    options.multiplexed = !tty && !options.raw;
     // What does not run adds nothing.
     options.follow &= view.state.is_active();
     let paths = Paths::new(&core.config.data_root, &core.config.exec_root, &record.id);

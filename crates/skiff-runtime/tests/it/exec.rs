@@ -37,7 +37,7 @@ fn failures_to_join_are_told_apart() {
              too many levels of symbolic links",
         ),
         (
-            LaunchErrorKind::InvalidConfig,
+            LaunchErrorKind::UnknownUser,
             "unable to find user nope: no matching entries in passwd file",
         ),
     ];

@@ -20,7 +20,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["container attach", "attach"],
     usage: "[OPTIONS] CONTAINER",
-    summary: "Attach local standard input, output, and error streams to a running container",
+    summary: "Join the terminal to what a container reads and writes",
     arity: Arity::Exactly(1),
     flags: &[FLAGS],
     interspersed: true,

@@ -19,7 +19,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["container commit", "commit"],
     usage: "[OPTIONS] CONTAINER [REPOSITORY[:TAG]]",
-    summary: "Create a new image from a container's changes",
+    summary: "Make an image of what a container has changed",
     arity: Arity::Range(1, 2),
     flags: &[FLAGS],
     interspersed: true,

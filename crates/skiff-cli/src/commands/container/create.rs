@@ -19,7 +19,7 @@ use crate::runopts::{self, CONTAINER_FLAGS};
 pub(crate) static COMMAND: Command = Command {
     paths: &["container create", "create"],
     usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
-    summary: "Create a new container",
+    summary: "Make a container without starting it",
     arity: Arity::AtLeast(1),
     flags: &[CONTAINER_FLAGS],
     interspersed: false,

@@ -12,7 +12,7 @@ use crate::output::print_text;
 pub(crate) static COMMAND: Command = Command {
     paths: &["container diff", "diff"],
     usage: "CONTAINER",
-    summary: "Inspect changes to files or directories on a container's filesystem",
+    summary: "Show which files a container has added, changed or deleted",
     arity: Arity::Exactly(1),
     flags: &[],
     interspersed: true,

@@ -31,7 +31,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["container exec", "exec"],
     usage: "[OPTIONS] CONTAINER COMMAND [ARG...]",
-    summary: "Execute a command in a running container",
+    summary: "Run another program in a container",
     arity: Arity::AtLeast(2),
     flags: &[FLAGS],
     interspersed: false,

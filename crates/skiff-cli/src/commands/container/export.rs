@@ -13,7 +13,7 @@ static FLAGS: &[Flag] = &[Flag::text("output", "Write to a file instead of STDOU
 pub(crate) static COMMAND: Command = Command {
     paths: &["container export", "export"],
     usage: "[OPTIONS] CONTAINER",
-    summary: "Export a container's filesystem as a tar archive",
+    summary: "Write a container's files as a tar archive",
     arity: Arity::Exactly(1),
     flags: &[FLAGS],
     interspersed: true,

@@ -14,7 +14,7 @@ static FLAGS: &[Flag] =
 pub(crate) static COMMAND: Command = Command {
     paths: &["container inspect"],
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
-    summary: "Display detailed information on one or more containers",
+    summary: "Tell everything about containers",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,

@@ -12,7 +12,7 @@ static FLAGS: &[Flag] = &[Flag::text("signal", "Signal to send (default SIGKILL)
 pub(crate) static COMMAND: Command = Command {
     paths: &["container kill", "kill"],
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
-    summary: "Kill one or more running containers",
+    summary: "End containers at once, or send them a signal",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,

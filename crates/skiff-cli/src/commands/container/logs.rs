@@ -26,7 +26,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["container logs", "logs"],
     usage: "[OPTIONS] CONTAINER",
-    summary: "Fetch the logs of a container",
+    summary: "Show what a container has written",
     arity: Arity::Exactly(1),
     flags: &[FLAGS],
     interspersed: true,

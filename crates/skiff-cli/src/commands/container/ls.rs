@@ -28,7 +28,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["container ls", "container list", "container ps", "ps"],
     usage: "[OPTIONS]",
-    summary: "List containers",
+    summary: "Show containers, all or those that run",
     arity: Arity::None,
     flags: &[FLAGS],
     interspersed: true,

@@ -42,10 +42,20 @@ pub(crate) fn for_each(
     names: &[String],
     mut act: impl FnMut(&mut Client, &str) -> Result<(), ClientError>,
 ) -> Result<(), Failure> {
+    for_each_changed(client, names, |client, name| act(client, name).map(|()| true))
+}
+
+/// Likewise, but names only those of which `act` says that it changed them.
+pub(crate) fn for_each_changed(
+    client: &mut Client,
+    names: &[String],
+    mut act: impl FnMut(&mut Client, &str) -> Result<bool, ClientError>,
+) -> Result<(), Failure> {
     let mut errors = Vec::new();
     for name in names {
         match act(client, name) {
-            Ok(()) => say!("{name}"),
+            Ok(true) => say!("{name}"),
+            Ok(false) => {}
             Err(error @ (ClientError::Unreachable { .. } | ClientError::Transfer(_))) => {
                 return Err(error.into());
             }

@@ -10,7 +10,7 @@ use crate::flags::Matches;
 pub(crate) static COMMAND: Command = Command {
     paths: &["container pause", "pause"],
     usage: "CONTAINER [CONTAINER...]",
-    summary: "Pause all processes within one or more containers",
+    summary: "Freeze containers with all their processes",
     arity: Arity::AtLeast(1),
     flags: &[],
     interspersed: true,

@@ -12,7 +12,7 @@ use crate::output::print_text;
 pub(crate) static COMMAND: Command = Command {
     paths: &["container port", "port"],
     usage: "CONTAINER [PRIVATE_PORT[/PROTO]]",
-    summary: "List port mappings or a specific mapping for the container",
+    summary: "Show where a container's ports are published",
     arity: Arity::Range(1, 2),
     flags: &[],
     interspersed: true,

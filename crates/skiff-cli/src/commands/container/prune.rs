@@ -15,7 +15,7 @@ static FLAGS: &[Flag] = &[Flag::filter(), Flag::switch("force", "Do not ask").sh
 pub(crate) static COMMAND: Command = Command {
     paths: &["container prune"],
     usage: "[OPTIONS]",
-    summary: "Remove all stopped containers",
+    summary: "Delete containers that do not run",
     arity: Arity::None,
     flags: &[FLAGS],
     interspersed: true,

@@ -10,7 +10,7 @@ use crate::flags::Matches;
 pub(crate) static COMMAND: Command = Command {
     paths: &["container rename", "rename"],
     usage: "CONTAINER NEW_NAME",
-    summary: "Rename a container",
+    summary: "Give a container another name",
     arity: Arity::Exactly(2),
     flags: &[],
     interspersed: true,

@@ -9,7 +9,7 @@ use crate::flags::Matches;
 pub(crate) static COMMAND: Command = Command {
     paths: &["container restart", "restart"],
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
-    summary: "Restart one or more containers",
+    summary: "Stop containers and start them again",
     arity: Arity::AtLeast(1),
     flags: &[stop::FLAGS],
     interspersed: true,

@@ -1,6 +1,6 @@
 //! `rm`: remove containers.
 
-use super::{for_each, path};
+use super::{for_each_changed, path};
 use crate::client::{Query, Response};
 use crate::command::{Arity, Command};
 use crate::context::Context;
@@ -16,7 +16,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["container rm", "container remove", "rm"],
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
-    summary: "Remove one or more containers",
+    summary: "Delete containers",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,
@@ -26,7 +26,7 @@ pub(crate) static COMMAND: Command = Command {
 
 fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let force = flags.on("force");
-    for_each(context.client()?, &flags.args, |client, name| {
+    for_each_changed(context.client()?, &flags.args, |client, name| {
         let name = name.trim_matches('/');
         let path = Query::new(path(name, ""))
             .add_switch("v", flags.on("volumes"))
@@ -36,9 +36,9 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
             // What is to be gone by force may be gone already.
             Err(error) if force && error.is_not_found() => {
                 tell!("{error}");
-                Ok(())
+                Ok(false)
             }
-            result => result,
+            result => result.map(|()| true),
         }
     })
 }

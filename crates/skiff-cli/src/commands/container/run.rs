@@ -27,7 +27,7 @@ static RUN_FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["container run", "run"],
     usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
-    summary: "Create and run a new container from an image",
+    summary: "Make a container of an image and run it",
     arity: Arity::AtLeast(1),
     flags: &[CONTAINER_FLAGS, RUN_FLAGS],
     interspersed: false,

@@ -23,7 +23,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["container start", "start"],
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
-    summary: "Start one or more stopped containers",
+    summary: "Start containers that do not run",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,

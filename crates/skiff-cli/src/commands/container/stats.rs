@@ -33,7 +33,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["container stats", "stats"],
     usage: "[OPTIONS] [CONTAINER...]",
-    summary: "Display a live stream of container(s) resource usage statistics",
+    summary: "Watch what containers use of CPU, memory, network and disks",
     arity: Arity::Any,
     flags: &[FLAGS],
     interspersed: true,

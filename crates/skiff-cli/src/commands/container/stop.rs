@@ -17,7 +17,7 @@ pub(super) static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["container stop", "stop"],
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
-    summary: "Stop one or more running containers",
+    summary: "End containers, gently at first",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,

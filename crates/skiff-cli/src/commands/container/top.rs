@@ -13,7 +13,7 @@ use crate::output::{Table, print_text};
 pub(crate) static COMMAND: Command = Command {
     paths: &["container top", "top"],
     usage: "CONTAINER [ps OPTIONS]",
-    summary: "Display the running processes of a container",
+    summary: "Show a container's processes",
     arity: Arity::AtLeast(1),
     flags: &[],
     interspersed: false,

@@ -10,7 +10,7 @@ use crate::flags::Matches;
 pub(crate) static COMMAND: Command = Command {
     paths: &["container unpause", "unpause"],
     usage: "CONTAINER [CONTAINER...]",
-    summary: "Unpause all processes within one or more containers",
+    summary: "Let paused containers go on",
     arity: Arity::AtLeast(1),
     flags: &[],
     interspersed: true,

@@ -39,7 +39,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["container update", "update"],
     usage: "[OPTIONS] CONTAINER [CONTAINER...]",
-    summary: "Update configuration of one or more containers",
+    summary: "Change limits and restart policy of containers",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,

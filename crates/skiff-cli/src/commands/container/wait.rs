@@ -11,7 +11,7 @@ use crate::flags::Matches;
 pub(crate) static COMMAND: Command = Command {
     paths: &["container wait", "wait"],
     usage: "CONTAINER [CONTAINER...]",
-    summary: "Block until one or more containers stop, then print their exit codes",
+    summary: "Wait until containers end, and print their exit codes",
     arity: Arity::AtLeast(1),
     flags: &[],
     interspersed: true,

@@ -27,7 +27,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["context create"],
     usage: "[OPTIONS] CONTEXT",
-    summary: "Create a context",
+    summary: "Name a daemon to talk to",
     arity: Arity::Exactly(1),
     flags: &[FLAGS],
     interspersed: true,

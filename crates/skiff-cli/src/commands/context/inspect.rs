@@ -16,7 +16,7 @@ static FLAGS: &[Flag] = &[FORMAT];
 pub(crate) static COMMAND: Command = Command {
     paths: &["context inspect"],
     usage: "[OPTIONS] [CONTEXT] [CONTEXT...]",
-    summary: "Display detailed information on one or more contexts",
+    summary: "Tell everything about contexts",
     arity: Arity::Any,
     flags: &[FLAGS],
     interspersed: true,

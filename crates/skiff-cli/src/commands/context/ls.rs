@@ -20,7 +20,7 @@ static FLAGS: &[Flag] =
 pub(crate) static COMMAND: Command = Command {
     paths: &["context ls", "context list"],
     usage: "[OPTIONS]",
-    summary: "List contexts",
+    summary: "Show the contexts there are",
     arity: Arity::None,
     flags: &[FLAGS],
     interspersed: true,

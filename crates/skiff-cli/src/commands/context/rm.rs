@@ -13,7 +13,7 @@ static FLAGS: &[Flag] = &[Flag::switch("force", "Remove it even if it is in use"
 pub(crate) static COMMAND: Command = Command {
     paths: &["context rm", "context remove"],
     usage: "CONTEXT [CONTEXT...]",
-    summary: "Remove one or more contexts",
+    summary: "Forget contexts",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,

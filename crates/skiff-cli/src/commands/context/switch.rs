@@ -9,7 +9,7 @@ use crate::flags::Matches;
 pub(crate) static COMMAND: Command = Command {
     paths: &["context use"],
     usage: "CONTEXT",
-    summary: "Set the current context",
+    summary: "Choose the context that is used from now on",
     arity: Arity::Exactly(1),
     flags: &[],
     interspersed: true,

@@ -26,7 +26,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["image history", "history"],
     usage: "[OPTIONS] IMAGE",
-    summary: "Show the history of an image",
+    summary: "Tell how an image was made, step by step",
     arity: Arity::Exactly(1),
     flags: &[FLAGS],
     interspersed: true,

@@ -20,7 +20,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["image import", "import"],
     usage: "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
-    summary: "Import the contents from a tarball to create a filesystem image",
+    summary: "Make an image of an archive of a root file system",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,

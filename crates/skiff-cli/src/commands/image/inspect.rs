@@ -13,7 +13,7 @@ static FLAGS: &[Flag] = &[FORMAT, Flag::text("platform", "Platform to show: os[/
 pub(crate) static COMMAND: Command = Command {
     paths: &["image inspect"],
     usage: "[OPTIONS] IMAGE [IMAGE...]",
-    summary: "Display detailed information on one or more images",
+    summary: "Tell everything about images",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,

@@ -20,7 +20,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["image load", "load"],
     usage: "[OPTIONS]",
-    summary: "Load an image from a tar archive or STDIN",
+    summary: "Take images out of an archive, or from standard input",
     arity: Arity::None,
     flags: &[FLAGS],
     interspersed: true,

@@ -28,7 +28,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["image ls", "image list", "images"],
     usage: "[OPTIONS] [REPOSITORY[:TAG]]",
-    summary: "List images",
+    summary: "Show the images there are",
     arity: Arity::AtMost(1),
     flags: &[FLAGS],
     interspersed: true,

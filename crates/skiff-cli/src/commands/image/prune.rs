@@ -20,7 +20,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["image prune"],
     usage: "[OPTIONS]",
-    summary: "Remove unused images",
+    summary: "Delete images that nothing uses",
     arity: Arity::None,
     flags: &[FLAGS],
     interspersed: true,

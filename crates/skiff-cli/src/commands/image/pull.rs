@@ -23,7 +23,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["image pull", "pull"],
     usage: "[OPTIONS] NAME[:TAG|@DIGEST]",
-    summary: "Download an image from a registry",
+    summary: "Get an image from a registry",
     arity: Arity::Exactly(1),
     flags: &[FLAGS],
     interspersed: true,

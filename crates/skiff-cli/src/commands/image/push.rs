@@ -24,7 +24,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["image push", "push"],
     usage: "[OPTIONS] NAME[:TAG]",
-    summary: "Upload an image to a registry",
+    summary: "Send an image to a registry",
     arity: Arity::Exactly(1),
     flags: &[FLAGS],
     interspersed: true,

@@ -18,7 +18,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["image rm", "image remove", "rmi"],
     usage: "[OPTIONS] IMAGE [IMAGE...]",
-    summary: "Remove one or more images",
+    summary: "Take names off images and delete those left without one",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,

@@ -17,7 +17,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["image save", "save"],
     usage: "[OPTIONS] IMAGE [IMAGE...]",
-    summary: "Save one or more images to a tar archive (streamed to STDOUT by default)",
+    summary: "Write images to an archive, or to standard output",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,

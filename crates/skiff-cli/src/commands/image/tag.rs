@@ -10,7 +10,7 @@ use crate::flags::Matches;
 pub(crate) static COMMAND: Command = Command {
     paths: &["image tag", "tag"],
     usage: "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
-    summary: "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+    summary: "Give an image one more name",
     arity: Arity::Exactly(2),
     flags: &[],
     interspersed: true,

@@ -26,7 +26,7 @@ static DISCONNECT_FLAGS: &[Flag] =
 pub(crate) static CONNECT: Command = Command {
     paths: &["network connect"],
     usage: "[OPTIONS] NETWORK CONTAINER",
-    summary: "Connect a container to a network",
+    summary: "Put a container on a network",
     arity: Arity::Exactly(2),
     flags: &[CONNECT_FLAGS],
     interspersed: true,
@@ -37,7 +37,7 @@ pub(crate) static CONNECT: Command = Command {
 pub(crate) static DISCONNECT: Command = Command {
     paths: &["network disconnect"],
     usage: "[OPTIONS] NETWORK CONTAINER",
-    summary: "Disconnect a container from a network",
+    summary: "Take a container off a network",
     arity: Arity::Exactly(2),
     flags: &[DISCONNECT_FLAGS],
     interspersed: true,

@@ -30,7 +30,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["network create"],
     usage: "[OPTIONS] NETWORK",
-    summary: "Create a network",
+    summary: "Make a network",
     arity: Arity::Exactly(1),
     flags: &[FLAGS],
     interspersed: true,

@@ -12,7 +12,7 @@ static FLAGS: &[Flag] = &[FORMAT, Flag::switch("verbose", "Show more").short('v'
 pub(crate) static COMMAND: Command = Command {
     paths: &["network inspect"],
     usage: "[OPTIONS] NETWORK [NETWORK...]",
-    summary: "Display detailed information on one or more networks",
+    summary: "Tell everything about networks",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,

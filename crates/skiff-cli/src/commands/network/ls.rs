@@ -24,7 +24,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["network ls", "network list"],
     usage: "[OPTIONS]",
-    summary: "List networks",
+    summary: "Show the networks there are",
     arity: Arity::None,
     flags: &[FLAGS],
     interspersed: true,

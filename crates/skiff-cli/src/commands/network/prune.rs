@@ -14,7 +14,7 @@ static FLAGS: &[Flag] = &[Flag::filter(), Flag::switch("force", "Do not ask").sh
 pub(crate) static COMMAND: Command = Command {
     paths: &["network prune"],
     usage: "[OPTIONS]",
-    summary: "Remove all unused networks",
+    summary: "Delete networks that no container uses",
     arity: Arity::None,
     flags: &[FLAGS],
     interspersed: true,

@@ -12,7 +12,7 @@ static FLAGS: &[Flag] = &[Flag::switch("force", "Do not mind if it is gone alrea
 pub(crate) static COMMAND: Command = Command {
     paths: &["network rm", "network remove"],
     usage: "NETWORK [NETWORK...]",
-    summary: "Remove one or more networks",
+    summary: "Delete networks",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,

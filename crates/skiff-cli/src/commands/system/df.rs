@@ -21,7 +21,7 @@ static FLAGS: &[Flag] =
 pub(crate) static COMMAND: Command = Command {
     paths: &["system df"],
     usage: "[OPTIONS]",
-    summary: "Show how much disk space is used",
+    summary: "Tell how much disk space images, containers and volumes take",
     arity: Arity::None,
     flags: &[FLAGS],
     interspersed: true,

@@ -24,7 +24,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["system events", "events"],
     usage: "[OPTIONS]",
-    summary: "Get real time events from the server",
+    summary: "Watch what happens in the daemon",
     arity: Arity::None,
     flags: &[FLAGS],
     interspersed: true,

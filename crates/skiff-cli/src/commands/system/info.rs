@@ -18,7 +18,7 @@ static FLAGS: &[Flag] =
 pub(crate) static COMMAND: Command = Command {
     paths: &["system info", "info"],
     usage: "[OPTIONS]",
-    summary: "Display system-wide information",
+    summary: "Tell about the daemon and its host",
     arity: Arity::None,
     flags: &[FLAGS],
     interspersed: true,

@@ -22,7 +22,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["system prune"],
     usage: "[OPTIONS]",
-    summary: "Remove unused data",
+    summary: "Delete whatever nothing uses",
     arity: Arity::None,
     flags: &[FLAGS],
     interspersed: true,

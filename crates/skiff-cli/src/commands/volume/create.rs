@@ -19,7 +19,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["volume create"],
     usage: "[OPTIONS] [VOLUME]",
-    summary: "Create a volume",
+    summary: "Make a volume",
     arity: Arity::AtMost(1),
     flags: &[FLAGS],
     interspersed: true,

@@ -12,7 +12,7 @@ static FLAGS: &[Flag] = &[FORMAT];
 pub(crate) static COMMAND: Command = Command {
     paths: &["volume inspect"],
     usage: "[OPTIONS] VOLUME [VOLUME...]",
-    summary: "Display detailed information on one or more volumes",
+    summary: "Tell everything about volumes",
     arity: Arity::AtLeast(1),
     flags: &[FLAGS],
     interspersed: true,

@@ -24,7 +24,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["volume ls", "volume list"],
     usage: "[OPTIONS]",
-    summary: "List volumes",
+    summary: "Show the volumes there are",
     arity: Arity::None,
     flags: &[FLAGS],
     interspersed: true,

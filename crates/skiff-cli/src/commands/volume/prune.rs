@@ -19,7 +19,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["volume prune"],
     usage: "[OPTIONS]",
-    summary: "Remove unused local volumes",
+    summary: "Delete volumes that no container uses",
     arity: Arity::None,
     flags: &[FLAGS],
     interspersed: true,

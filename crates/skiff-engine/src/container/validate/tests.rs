@@ -17,6 +17,14 @@ fn host_configurations_are_refused_in_dockers_words() {
         (serde_json::json!({"Memory": 1 << 20}), "Minimum memory limit allowed is 6MB"),
         (serde_json::json!({"Memory": -5}), "Minimum memory limit allowed is 6MB"),
         (
+            serde_json::json!({"Isolation": "hyperv"}),
+            "invalid isolation (hyperv): linux only supports 'default'",
+        ),
+        (
+            serde_json::json!({"DeviceRequests": [{"Count": -1, "Capabilities": [["gpu"]]}]}),
+            "could not select device driver \"\" with capabilities: [[gpu]]",
+        ),
+        (
             serde_json::json!({"MemorySwap": 10 << 20}),
             "You should always set the Memory limit when using Memoryswap limit, see usage",
         ),

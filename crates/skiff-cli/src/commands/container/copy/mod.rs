@@ -32,7 +32,7 @@ static FLAGS: &[Flag] = &[
 pub(crate) static COMMAND: Command = Command {
     paths: &["container cp", "cp"],
     usage: "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n[OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
-    summary: "Copy files/folders between a container and the local filesystem",
+    summary: "Copy files into a container or out of it",
     arity: Arity::Exactly(2),
     flags: &[FLAGS],
     interspersed: true,
