@@ -385,6 +385,8 @@ impl<'a> Starting<'a> {
                 Word::SeccompListener(listener) => {
                     notify::hand_over(&self.plan.process, &listener, &self.state)?;
                 }
+                // Of no child that is a container.
+                Word::Tree(_) => {}
                 Word::Ready if waits => return Ok(()),
                 Word::Ready => ready = true,
                 Word::Failed(error) => return Err(error),

@@ -24,6 +24,8 @@ pub(crate) enum Word {
     Console(OwnedFd),
     /// The listener for the seccomp filter's notifications.
     SeccompListener(OwnedFd),
+    /// A mount that was made in another mount namespace.
+    Tree(OwnedFd),
     /// All is set up; I execute the program when I am let.
     Ready,
     Failed(LaunchError),
@@ -111,6 +113,8 @@ pub(crate) const RUNTIME_HOOKS: u8 = b'H';
 pub(crate) const CONSOLE: u8 = b'C';
 /// First byte of [`Word::SeccompListener`].
 pub(crate) const SECCOMP_LISTENER: u8 = b'S';
+/// First byte of [`Word::Tree`].
+pub(crate) const TREE: u8 = b'T';
 const CLONED: u8 = b'P';
 const READY: u8 = b'R';
 const FAILED: u8 = b'E';
@@ -139,6 +143,7 @@ impl Listener {
             RUNTIME_HOOKS => Word::RuntimeHooks,
             CONSOLE => Word::Console(fds.pop().ok_or_else(malformed)?),
             SECCOMP_LISTENER => Word::SeccompListener(fds.pop().ok_or_else(malformed)?),
+            TREE => Word::Tree(fds.pop().ok_or_else(malformed)?),
             CLONED => Word::Cloned(i32::from_ne_bytes(rest.try_into().map_err(|_| malformed())?)),
             READY => Word::Ready,
             FAILED => Word::Failed(parse_failure(rest)),

@@ -89,6 +89,7 @@ fn rootfs(core: &Core, record: &Record, paths: &Paths) -> Result<Rootfs> {
         upper: paths.upper(),
         work: paths.work(),
         volatile: record.host_config.auto_remove,
+        mapped: users::map_of(core, record).is_some(),
     })
 }
 
