@@ -23,6 +23,7 @@ use crate::http::Api;
 use crate::listen::{ListenError, Sockets};
 use crate::logging;
 use crate::reload::Reloadable;
+use crate::remap::{self, RemapError};
 use crate::server::{MAX_CONNECTIONS, Server};
 use crate::settings::Settings;
 use crate::tls::{self, TlsError};
@@ -43,6 +44,8 @@ const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
 pub(crate) enum RunError {
     #[error("failed to start daemon: {0}")]
     Engine(#[from] skiff_engine::Error),
+    #[error("failed to start daemon: {0}")]
+    Remap(#[from] RemapError),
     #[error("failed to load listeners: {0}")]
     Listen(#[from] ListenError),
     #[error(transparent)]
@@ -112,8 +115,10 @@ async fn live(settings: &Settings, api: &Api, reloadable: &Reloadable) -> Result
     let mut stop = Stop::new().map_err(failed("handle signals"))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed("handle signals"))?;
     let executable = std::env::current_exe().map_err(failed("find the executable"))?;
+    let mut config = engine_config(settings, executable);
+    config.users = remap::resolve(&settings.userns_remap)?;
     let engine = tokio::select! {
-        engine = Engine::open(engine_config(settings, executable)) => engine?,
+        engine = Engine::open(config) => engine?,
         name = stop.next() => {
             logging::info(format_args!("{name} while starting"));
             return Ok(());

@@ -16,8 +16,9 @@ use crate::launch::{LaunchError, LaunchErrorKind};
 pub(crate) enum Word {
     /// Write my id maps, and do what my user namespace keeps me from doing; then answer.
     NeedsParent,
-    /// I am the helper process: the child proper has this pid.
-    Cloned(i32),
+    /// I am the helper process: this is the pidfd of the child proper. Its number would be that of
+    /// the pid namespace the helper may be in.
+    Cloned(OwnedFd),
     /// Run the hooks of the runtime's namespace; then answer.
     RuntimeHooks,
     /// The terminal's master.
@@ -80,11 +81,9 @@ impl Reporter {
         self.say(&[word], &[fd])
     }
 
-    /// Tells the parent of the pid of the process it really wants.
-    pub(crate) fn cloned(&self, pid: i32) -> io::Result<()> {
-        let mut bytes = vec![CLONED];
-        bytes.extend(pid.to_ne_bytes());
-        self.say(&bytes, &[])
+    /// Tells the parent of the process it really wants.
+    pub(crate) fn cloned(&self, pidfd: BorrowedFd<'_>) -> io::Result<()> {
+        self.give(CLONED, pidfd)
     }
 
     /// Says that everything but the execution is done.
@@ -144,7 +143,7 @@ impl Listener {
             CONSOLE => Word::Console(fds.pop().ok_or_else(malformed)?),
             SECCOMP_LISTENER => Word::SeccompListener(fds.pop().ok_or_else(malformed)?),
             TREE => Word::Tree(fds.pop().ok_or_else(malformed)?),
-            CLONED => Word::Cloned(i32::from_ne_bytes(rest.try_into().map_err(|_| malformed())?)),
+            CLONED => Word::Cloned(fds.pop().ok_or_else(malformed)?),
             READY => Word::Ready,
             FAILED => Word::Failed(parse_failure(rest)),
             _ => return Err(malformed()),

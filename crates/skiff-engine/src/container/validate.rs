@@ -95,6 +95,9 @@ pub(super) fn host_config(
     }
     let warnings = resources(&host.resources, facts)?;
     modes(host)?;
+    if engine.users.is_some() && host.userns_mode.is_empty() {
+        own_users(host)?;
+    }
     if host.shm_size < 0 {
         return Err(Error::invalid("SHM size can not be less than 0"));
     }
@@ -355,6 +358,26 @@ fn modes(host: &HostConfig) -> Result<()> {
         return Err(Error::invalid(
             "invalid network mode: invalid container format container:<name|id>",
         ));
+    }
+    Ok(())
+}
+
+/// What a container with users of its own cannot have, in Docker's words (and spaces).
+fn own_users(host: &HostConfig) -> Result<()> {
+    let refused = |why: &str| Err(Error::invalid(why));
+    if host.privileged {
+        return refused(
+            "privileged mode is incompatible with user namespaces.  You must run the container in \
+             the host namespace when running privileged mode",
+        );
+    }
+    if host.network_mode == "host" {
+        return refused(
+            "cannot share the host's network namespace when user namespaces are enabled",
+        );
+    }
+    if host.pid_mode == "host" {
+        return refused("cannot share the host PID namespace when user namespaces are enabled");
     }
     Ok(())
 }

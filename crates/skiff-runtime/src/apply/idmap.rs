@@ -69,11 +69,7 @@ fn user_namespace(maps: &IdMaps) -> Result<OwnedFd, LaunchError> {
 }
 
 /// Shows a detached mount's ids through the mapping of a user namespace.
-pub(super) fn set(
-    tree: BorrowedFd<'_>,
-    userns: BorrowedFd<'_>,
-    recursive: bool,
-) -> io::Result<()> {
+pub(super) fn set(tree: BorrowedFd<'_>, userns: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
     set_attributes(tree, &Change { idmap: Some(userns), recursive, ..Change::default() })
 }
 

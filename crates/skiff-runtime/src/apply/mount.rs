@@ -11,9 +11,9 @@ use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, move_moun
 use skiff_sys::mount::{Change, attr, propagation, set_attributes};
 use skiff_sys::resolve;
 
+use super::Setup;
 use super::file_system::{self, copy_tree, is_procfs};
 use super::source::open_bind;
-use super::Setup;
 use crate::failure::{Context, failed, of_kind, reason};
 use crate::launch::{LaunchError, LaunchErrorKind};
 use crate::plan::{MountPlan, MountSource, Parameter, Propagation};
@@ -50,7 +50,8 @@ impl Setup<'_> {
                 self.bind(index, plan, path, *recursive).map_err(named)
             }
             MountSource::New { kind, parameters, copy_up } => {
-                self.mount_new(plan, kind, parameters, *copy_up).map_err(named)
+                let made = self.sources.binds.remove(&index);
+                self.mount_new(plan, (kind, parameters, *copy_up), made).map_err(named)
             }
             MountSource::Cgroup => self.mount_cgroups(plan),
         }
@@ -94,9 +95,8 @@ impl Setup<'_> {
     fn mount_new(
         &mut self,
         plan: &MountPlan,
-        kind: &str,
-        parameters: &[Parameter],
-        copy_up: bool,
+        (kind, parameters, copy_up): (&str, &[Parameter], bool),
+        made: Option<OwnedFd>,
     ) -> Result<(), LaunchError> {
         let destination = &plan.destination;
         let ordinary = matches!(kind, "proc" | "sysfs");
@@ -116,7 +116,11 @@ impl Setup<'_> {
             let mode = format!("{:o}", stat.st_mode & 0o7777);
             parameters.push(Parameter { key: "mode".into(), value: Some(mode) });
         }
-        let tree = match file_system::make(kind, &parameters, plan.set) {
+        let made = match made {
+            Some(made) => Ok(made),
+            None => file_system::make(kind, &parameters, plan.set),
+        };
+        let tree = match made {
             Err((error, _)) if kind == "sysfs" && is_permission(&error) => {
                 // In a user namespace that shares the network namespace there is no new sysfs.
                 let tree = open_bind(Path::new("/sys"), true)?;

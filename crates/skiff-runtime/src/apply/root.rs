@@ -58,8 +58,8 @@ pub(super) fn attach(
     };
     match found {
         Some(found) => {
-            let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
-                | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+            let empty =
+                MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
             move_mount(&tree, "", &found, "", empty)
                 .context(|| format!("attach the root file system at {}", place.display()))?;
         }

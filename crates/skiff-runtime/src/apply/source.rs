@@ -13,7 +13,7 @@ use skiff_sys::mount::{Change, propagation, set_attributes};
 use skiff_sys::namespace as ns;
 
 use super::idmap::{self, Mappings};
-use super::{device, root};
+use super::{device, file_system, root};
 use crate::failure::Context;
 use crate::launch::LaunchError;
 use crate::plan::{MountSource, Op, Plan};
@@ -47,6 +47,14 @@ pub(crate) fn open_sources(plan: &Plan) -> Result<Sources, LaunchError> {
                     // its options say so, which is applied later.
                     detach_from_host(&fd)?;
                     fd
+                }
+                // Queues of the host's IPC namespace are the host's to show.
+                MountSource::New { kind, parameters, .. }
+                    if foreign && kind == "mqueue" && !plan.namespaces.has_own(ns::IPC) =>
+                {
+                    file_system::make(kind, parameters, mount.set)
+                        .map_err(|(error, _)| error)
+                        .context(|| "mount the host's message queues")?
                 }
                 _ => continue,
             },

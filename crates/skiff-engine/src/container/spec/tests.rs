@@ -1,5 +1,6 @@
 //! Specifications of typical requests, against what Docker makes of them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use skiff_model::oci::{Mount, NamespaceKind, Spec};
@@ -21,6 +22,7 @@ pub(crate) fn facts() -> Facts {
         capabilities: skiff_model::capability::NAMES.map(str::to_owned).to_vec(),
         init: false,
         apparmor: false,
+        users: None,
     }
 }
 
@@ -53,7 +55,9 @@ fn spec_with(json: serde_json::Value, facts: &Facts, peers: &Peers) -> Spec {
         hostname: Some(paths.hostname()),
         resolv_conf: Some(paths.resolv_conf()),
     };
-    build(&Input { record: &record, paths: &paths, facts, peers, files }).unwrap()
+    let foreign_volumes = BTreeSet::from(["foreign".to_owned()]);
+    let input = Input { record: &record, paths: &paths, facts, peers, files, foreign_volumes };
+    build(&input).unwrap()
 }
 
 fn spec(json: serde_json::Value) -> Spec {
@@ -142,8 +146,8 @@ fn a_privileged_container_is_not_held_back() {
 #[test]
 fn namespaces_follow_the_modes() {
     use NamespaceKind::{Cgroup, Ipc, Network, Pid, Uts};
-    let peers =
-        Peers { network: Some(11), ipc: Some(12), pid: Some(13), shm: Some("/d/shm".into()) };
+    let peers = Peers { network: Some(11), ipc: Some(12), pid: Some(13), ..Peers::default() };
+    let peers = Peers { shm: Some("/d/shm".into()), ..peers };
     for (host, expected) in [
         (
             serde_json::json!({"NetworkMode": "host", "IpcMode": "host", "PidMode": "host",
