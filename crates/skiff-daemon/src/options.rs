@@ -92,7 +92,7 @@ pub(crate) static TABLE: &[Flag] = &[
     flag("log-driver", None, Text, "log-driver", "Where output goes: json-file, local or none (default json-file)"),
     flag("log-opt", None, List, "log-opts", "An option of the log driver, as key=value (repeatable)"),
     flag("no-new-privileges", None, Bool, "no-new-privileges", "Let no container gain privileges"),
-    flag("userns-remap", None, Text, "userns-remap", "Give containers users of their own: default or USER[:GROUP], for whom /etc/subuid has ids"),
+    flag("userns-remap", None, Text, "userns-remap", "Run containers in user namespaces: default, or USER[:GROUP] of /etc/subuid"),
     flag("seccomp-profile", None, Text, "seccomp-profile", "A seccomp profile's path, builtin or unconfined (default builtin)"),
 
     flag("tls", None, Bool, "tls", "Speak TLS on tcp:// sockets; implied by --tlsverify"),

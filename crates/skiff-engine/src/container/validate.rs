@@ -1,7 +1,7 @@
 //! What a create or update request may say: every refusal before anything is made, in Docker's
 //! words. Pure, but for the host facts it is given and the look whether a bind's source exists.
 
-use skiff_api::{Config, HealthConfig, HostConfig, Resources, RestartPolicy};
+use skiff_api::{Config, DeviceRequest, HealthConfig, HostConfig, Resources, RestartPolicy};
 use skiff_model::shortform::ULIMIT_NAMES;
 
 use super::files;
@@ -125,6 +125,9 @@ pub(super) fn host_config(
     if !host.links.is_empty() {
         return Err(Error::invalid("links need the bridge network, which this version lacks"));
     }
+    if let Some(name) = host.storage_opt.keys().find(|name| *name != "size") {
+        return Err(Error::invalid(format!("Unknown option {name}")));
+    }
     if !host.storage_opt.is_empty() {
         return Err(Error::invalid(
             "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
@@ -190,11 +193,8 @@ pub(super) fn resources(resources: &Resources, facts: Host) -> Result<Vec<String
             return Err(Error::invalid(format!("invalid device mode: {access}")));
         }
     }
-    if !resources.device_requests.is_empty() {
-        return Err(Error::invalid(
-            "could not select device driver \"\" with capabilities: no device drivers are \
-             registered",
-        ));
+    if let Some(request) = resources.device_requests.first() {
+        return Err(no_driver(request));
     }
     if facts.systemd
         && !resources.cgroup_parent.is_empty()
@@ -211,6 +211,16 @@ pub(super) fn resources(resources: &Resources, facts: Host) -> Result<Vec<String
         )));
     }
     Ok(Vec::new())
+}
+
+/// There are no drivers for devices (GPUs, CDI); the words have Go's form of a list.
+fn no_driver(request: &DeviceRequest) -> Error {
+    let sets = request.capabilities.iter().map(|set| format!("[{}]", set.join(" ")));
+    let capabilities = sets.collect::<Vec<_>>().join(" ");
+    let driver = &request.driver;
+    Error::invalid(format!(
+        "could not select device driver {driver:?} with capabilities: [{capabilities}]"
+    ))
 }
 
 fn memory(resources: &Resources) -> Result<()> {
