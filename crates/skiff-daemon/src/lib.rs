@@ -17,6 +17,7 @@ mod listen;
 mod logging;
 mod options;
 mod reload;
+mod remap;
 mod run;
 mod server;
 mod settings;

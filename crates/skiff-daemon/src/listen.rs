@@ -25,7 +25,7 @@ pub(crate) enum ListenError {
     Io { address: String, source: io::Error },
     #[error("listen on unix://{0}: another process listens there")]
     InUse(PathBuf),
-    #[error("group {0:?} for the socket does not exist")]
+    #[error("group {0} not found")]
     NoGroup(String),
     #[error("fd://{0}: no such socket was passed by systemd")]
     NoSocket(String),

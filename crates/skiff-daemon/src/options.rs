@@ -39,7 +39,7 @@ pub(crate) fn group(name: &str) -> Group {
 }
 
 /// Options that are defaults for containers.
-const CONTAINER: [&str; 14] = [
+const CONTAINER: [&str; 15] = [
     "cgroup-parent",
     "default-cgroupns-mode",
     "default-ipc-mode",
@@ -54,6 +54,7 @@ const CONTAINER: [&str; 14] = [
     "log-opt",
     "no-new-privileges",
     "seccomp-profile",
+    "userns-remap",
 ];
 
 /// Every option.
@@ -91,6 +92,7 @@ pub(crate) static TABLE: &[Flag] = &[
     flag("log-driver", None, Text, "log-driver", "Where output goes: json-file, local or none (default json-file)"),
     flag("log-opt", None, List, "log-opts", "An option of the log driver, as key=value (repeatable)"),
     flag("no-new-privileges", None, Bool, "no-new-privileges", "Let no container gain privileges"),
+    flag("userns-remap", None, Text, "userns-remap", "Run containers in user namespaces: default, or USER[:GROUP] of /etc/subuid"),
     flag("seccomp-profile", None, Text, "seccomp-profile", "A seccomp profile's path, builtin or unconfined (default builtin)"),
 
     flag("tls", None, Bool, "tls", "Speak TLS on tcp:// sockets; implied by --tlsverify"),
@@ -153,7 +155,6 @@ pub(crate) static TABLE: &[Flag] = &[
     kept("swarm-default-advertise-addr", Text, "swarm-default-advertise-addr"),
     kept("userland-proxy", Bool, "userland-proxy"),
     kept("userland-proxy-path", Text, "userland-proxy-path"),
-    kept("userns-remap", Text, "userns-remap"),
 ];
 
 /// Keys of `daemon.json` without a flag.

@@ -23,6 +23,7 @@ use crate::http::Api;
 use crate::listen::{ListenError, Sockets};
 use crate::logging;
 use crate::reload::Reloadable;
+use crate::remap::{self, RemapError};
 use crate::server::{MAX_CONNECTIONS, Server};
 use crate::settings::Settings;
 use crate::tls::{self, TlsError};
@@ -43,6 +44,13 @@ const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
 pub(crate) enum RunError {
     #[error("failed to start daemon: {0}")]
     Engine(#[from] skiff_engine::Error),
+    #[error("failed to start daemon: {0}")]
+    Remap(#[from] RemapError),
+    #[error(
+        "failed to start daemon, ensure skiff is not running or delete {path}: process with PID \
+         {pid} is still running"
+    )]
+    PidFile { path: PathBuf, pid: u32 },
     #[error("failed to load listeners: {0}")]
     Listen(#[from] ListenError),
     #[error(transparent)]
@@ -58,6 +66,7 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> RunError {
 
 /// Runs the daemon until a signal ends it.
 pub(crate) fn run(given: Given, settings: Settings) -> Result<(), RunError> {
+    check_pidfile(&settings.pidfile)?;
     let reloadable = Arc::new(Reloadable::new(given, &settings));
     prepare_process();
     let tls = settings.tls.as_ref().map(tls::acceptor).transpose()?;
@@ -112,8 +121,10 @@ async fn live(settings: &Settings, api: &Api, reloadable: &Reloadable) -> Result
     let mut stop = Stop::new().map_err(failed("handle signals"))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed("handle signals"))?;
     let executable = std::env::current_exe().map_err(failed("find the executable"))?;
+    let mut config = engine_config(settings, executable);
+    config.users = remap::resolve(&settings.userns_remap)?;
     let engine = tokio::select! {
-        engine = Engine::open(engine_config(settings, executable)) => engine?,
+        engine = Engine::open(config) => engine?,
         name = stop.next() => {
             logging::info(format_args!("{name} while starting"));
             return Ok(());
@@ -209,6 +220,22 @@ fn write_pidfile(path: &Path) -> Result<(), RunError> {
         std::fs::create_dir_all(parent).map_err(fail())?;
     }
     std::fs::write(path, format!("{}", std::process::id())).map_err(fail())
+}
+
+/// Refuses to start beside the daemon that the file names.
+fn check_pidfile(path: &Path) -> Result<(), RunError> {
+    let recorded = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
+    match recorded.filter(|pid: &u32| *pid != std::process::id() && is_daemon(*pid)) {
+        Some(pid) => Err(RunError::PidFile { path: path.to_owned(), pid }),
+        None => Ok(()),
+    }
+}
+
+/// Whether a process is one of ours. Its number may have been given to anything else since, or to
+/// us: after a crash in a container or early at boot numbers come again.
+fn is_daemon(pid: u32) -> bool {
+    let read = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+    read(pid).is_some_and(|name| Some(name) == read(std::process::id()))
 }
 
 fn remove_pidfile(path: &Path) {

@@ -30,6 +30,8 @@ pub(crate) enum SettingsError {
     File { path: String, reason: String },
     #[error(transparent)]
     Host(#[from] HostError),
+    #[error("{0}")]
+    Refused(String),
     #[error("invalid value for {option}: {reason}")]
     Value { option: &'static str, reason: String },
     #[error("{option} {path}: {source}")]
@@ -71,6 +73,7 @@ pub(crate) struct Settings {
     pub(crate) seccomp_profile: String,
     pub(crate) no_new_privileges: bool,
     pub(crate) init: bool,
+    pub(crate) userns_remap: String,
     pub(crate) dns: Vec<String>,
     pub(crate) dns_search: Vec<String>,
     pub(crate) dns_opts: Vec<String>,
@@ -111,6 +114,11 @@ impl Merged {
 
 fn invalid(option: &'static str, reason: impl Into<String>) -> SettingsError {
     SettingsError::Value { option, reason: reason.into() }
+}
+
+/// A refusal in dockerd's words, which name the option themselves.
+fn refused(reason: impl Into<String>) -> SettingsError {
+    SettingsError::Refused(reason.into())
 }
 
 /// Makes the settings of a command line; reads the file.
@@ -258,6 +266,7 @@ fn build(merged: &Merged, config_file: Option<PathBuf>) -> Result<Settings, Sett
     let labels = merged.list("label");
     check_labels(&labels)?;
     check_storage(merged)?;
+    checks::check(merged)?;
     let (runtimes, default_runtime) = runtimes(merged)?;
     Ok(Settings {
         config_file,
@@ -280,11 +289,24 @@ fn build(merged: &Merged, config_file: Option<PathBuf>) -> Result<Settings, Sett
         log_opts: merged.pairs("log-opt")?.into_iter().collect(),
         default_shm_size: shm_size(merged)?,
         default_ulimits: ulimits(merged)?,
-        default_cgroupns_mode: one_of(merged, "default-cgroupns-mode", &["", "private", "host"])?,
-        default_ipc_mode: one_of(merged, "default-ipc-mode", &["", "private", "shareable"])?,
+        default_cgroupns_mode: one_of(merged, "default-cgroupns-mode", &["", "private", "host"])
+            .map_err(|mode| {
+                refused(format!(
+                    "default cgroup namespace mode ({mode}) is invalid; use \"host\" or \
+                     \"private\""
+                ))
+            })?,
+        default_ipc_mode: one_of(merged, "default-ipc-mode", &["", "private", "shareable"])
+            .map_err(|mode| {
+                refused(format!(
+                    "IPC mode {mode:?} is not supported as default value; use \"shareable\" or \
+                     \"private\""
+                ))
+            })?,
         seccomp_profile: seccomp_profile(merged)?,
         no_new_privileges: merged.flag("no-new-privileges"),
         init: merged.flag("init"),
+        userns_remap: merged.text("userns-remap", ""),
         dns: merged.list("dns"),
         dns_search: merged.list("dns-search"),
         dns_opts: merged.list("dns-opt"),
@@ -332,10 +354,10 @@ fn check_labels(labels: &[String]) -> Result<(), SettingsError> {
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for label in labels {
         let Some((key, value)) = label.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-            return Err(invalid("label", format!("bad attribute format: {label}")));
+            return Err(refused(format!("bad attribute format: {label}")));
         };
-        if seen.insert(key, value).is_some_and(|before| before != value) {
-            return Err(invalid("label", format!("conflict labels for {key}")));
+        if let Some(before) = seen.insert(key, value).filter(|before| *before != value) {
+            return Err(refused(format!("conflict labels for {key}={value} and {key}={before}")));
         }
     }
     Ok(())
@@ -344,13 +366,18 @@ fn check_labels(labels: &[String]) -> Result<(), SettingsError> {
 fn check_storage(merged: &Merged) -> Result<(), SettingsError> {
     match merged.text("storage-driver", "overlay2").as_str() {
         "" | "overlay2" | "overlayfs" => Ok(()),
-        other => Err(invalid("storage-driver", format!("{other:?}: there is only overlay2"))),
+        other => Err(refused(format!(
+            "failed to start daemon: error initializing graphdriver: driver not supported: {other}"
+        ))),
     }
 }
 
 fn runtimes(merged: &Merged) -> Result<(Vec<String>, String), SettingsError> {
     let mut names: Vec<String> = vec!["runc".to_owned(), "io.containerd.runc.v2".to_owned()];
     for (name, _) in merged.pairs("add-runtime")? {
+        if name == "runc" {
+            return Err(refused("runtime name 'runc' is reserved"));
+        }
         if !names.contains(&name) && name != "skiff" {
             names.push(name);
         }
@@ -361,7 +388,7 @@ fn runtimes(merged: &Merged) -> Result<(Vec<String>, String), SettingsError> {
     };
     if default != "skiff" && !names.contains(&default) {
         let reason = format!("specified default runtime '{default}' does not exist");
-        return Err(invalid("default-runtime", reason));
+        return Err(refused(reason));
     }
     Ok((names, default))
 }
@@ -370,7 +397,7 @@ fn log_level(merged: &Merged) -> Result<String, SettingsError> {
     let level = merged.text("log-level", "info").to_ascii_lowercase();
     match level.as_str() {
         "debug" | "info" | "warn" | "warning" | "error" | "fatal" => Ok(level),
-        _ => Err(invalid("log-level", format!("invalid logging level: {level}"))),
+        _ => Err(refused(format!("invalid logging level: {level}"))),
     }
 }
 
@@ -388,6 +415,11 @@ fn cgroup_driver(merged: &Merged) -> Result<bool, SettingsError> {
         match (key.to_ascii_lowercase().as_str(), value.as_str()) {
             ("native.cgroupdriver", "cgroupfs") => systemd = false,
             ("native.cgroupdriver", "systemd") => systemd = true,
+            ("native.cgroupdriver", other) => {
+                return Err(refused(format!(
+                    "failed to start daemon: native.cgroupdriver option {other} not supported"
+                )));
+            }
             _ => return Err(invalid("exec-opt", format!("invalid option: {key}={value}"))),
         }
     }
@@ -407,6 +439,9 @@ fn ulimits(merged: &Merged) -> Result<Vec<(String, i64, i64)>, SettingsError> {
     let option = "default-ulimit";
     let mut limits = Vec::new();
     for (name, value) in merged.pairs(option)? {
+        if !skiff_model::shortform::ULIMIT_NAMES.contains(&name.as_str()) {
+            return Err(invalid(option, format!("invalid ulimit type: {name}")));
+        }
         let number = |text: &str| {
             if text == "unlimited" {
                 return Ok(-1);
@@ -426,16 +461,10 @@ fn ulimits(merged: &Merged) -> Result<Vec<(String, i64, i64)>, SettingsError> {
     Ok(limits)
 }
 
-fn one_of(
-    merged: &Merged,
-    option: &'static str,
-    allowed: &[&str],
-) -> Result<String, SettingsError> {
+/// The value, if it is one of these; otherwise the value as an error.
+fn one_of(merged: &Merged, option: &'static str, allowed: &[&str]) -> Result<String, String> {
     let value = merged.text(option, "");
-    if allowed.contains(&value.as_str()) {
-        return Ok(value);
-    }
-    Err(invalid(option, format!("{value:?} is none of {}", allowed[1..].join(", "))))
+    if allowed.contains(&value.as_str()) { Ok(value) } else { Err(value) }
 }
 
 fn seccomp_profile(merged: &Merged) -> Result<String, SettingsError> {
@@ -458,5 +487,6 @@ pub(crate) fn defaults() -> Settings {
     build(&Merged { values: BTreeMap::new() }, None).expect("the defaults are valid")
 }
 
+mod checks;
 #[cfg(test)]
 mod tests;

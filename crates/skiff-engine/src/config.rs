@@ -50,6 +50,8 @@ pub struct EngineConfig {
     pub runtimes: Vec<String>,
     pub default_runtime: String,
     pub debug: bool,
+    /// Ids of the user namespaces that containers get; `None` leaves them in the host's.
+    pub users: Option<skiff_model::id_map::IdMap>,
 }
 
 impl EngineConfig {
@@ -82,6 +84,7 @@ impl EngineConfig {
             runtimes: Vec::new(),
             default_runtime: "skiff".to_owned(),
             debug: false,
+            users: None,
         }
     }
 }

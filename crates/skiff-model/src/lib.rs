@@ -5,6 +5,7 @@
 pub mod capability;
 pub mod digest;
 pub mod duration;
+pub mod id_map;
 pub mod image;
 pub mod oci;
 pub mod platform;

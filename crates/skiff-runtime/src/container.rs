@@ -1,7 +1,7 @@
 //! The parent's half of starting a container and of joining one: control group, clone, id maps,
 //! the runtime's hooks, and the report of success or of the step that failed.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
 use rustix::fs::OFlags;
@@ -375,7 +375,7 @@ impl<'a> Starting<'a> {
                     self.prepare_user_namespace(started.child.pid)?;
                     listener.answer().context(|| "answer the container's first process")?;
                 }
-                Word::Cloned(pid) => self.adopt(started, pid)?,
+                Word::Cloned(pidfd) => self.adopt(started, pidfd)?,
                 Word::RuntimeHooks => {
                     let list = &self.plan.hooks.create_runtime;
                     hooks::run("createRuntime", list, &self.state)?;
@@ -385,6 +385,8 @@ impl<'a> Starting<'a> {
                 Word::SeccompListener(listener) => {
                     notify::hand_over(&self.plan.process, &listener, &self.state)?;
                 }
+                // Of no child that is a container.
+                Word::Tree(_) => {}
                 Word::Ready if waits => return Ok(()),
                 Word::Ready => ready = true,
                 Word::Failed(error) => return Err(error),
@@ -396,11 +398,8 @@ impl<'a> Starting<'a> {
     }
 
     /// The helper has cloned the child proper, which is ours too, and ends now.
-    fn adopt(&mut self, started: &mut Started, pid: i32) -> Result<(), LaunchError> {
-        let raw = rustix::process::Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH);
-        let pidfd = raw
-            .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()))
-            .context(|| "open the container's first process")?;
+    fn adopt(&mut self, started: &mut Started, pidfd: OwnedFd) -> Result<(), LaunchError> {
+        let pid = pid_of(&pidfd).context(|| "look at the container's first process")?;
         let helper = std::mem::replace(&mut started.child, clone::Child { pid, pidfd });
         let _ = process::wait(helper.pidfd.as_fd(), true);
         self.state.pid = Some(pid);
@@ -426,6 +425,14 @@ impl<'a> Starting<'a> {
     }
 }
 
+/// The number of a process in our pid namespace.
+fn pid_of(pidfd: &OwnedFd) -> std::io::Result<i32> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    // It is -1 of a process that has ended and been reaped.
+    number.filter(|pid| *pid > 0).ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))
+}
+
 fn write_proc(path: &str, text: &str) -> Result<(), LaunchError> {
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, rustix::fs::Mode::empty())
@@ -445,7 +452,7 @@ fn help(
     let cloned = apply::join_namespaces(plan)
         .and_then(|()| clone::spawn(request, child).context(|| "clone the container's process"));
     match cloned {
-        Ok(child) => i32::from(reporter.cloned(child.pid).is_err()),
+        Ok(child) => i32::from(reporter.cloned(child.pidfd.as_fd()).is_err()),
         Err(error) => {
             reporter.fail(&error);
             1

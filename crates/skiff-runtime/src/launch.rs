@@ -43,6 +43,10 @@ pub enum Rootfs {
         work: PathBuf,
         /// Skip all syncs of the upper directory: for containers that are removed when they end.
         volatile: bool,
+        /// What is on disk has the ids of the container's user namespace, and is shown through its
+        /// mappings (Linux 5.19). `upper` and `work` have one parent then.
+        #[serde(default)]
+        mapped: bool,
     },
 }
 

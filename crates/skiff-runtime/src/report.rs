@@ -16,14 +16,17 @@ use crate::launch::{LaunchError, LaunchErrorKind};
 pub(crate) enum Word {
     /// Write my id maps, and do what my user namespace keeps me from doing; then answer.
     NeedsParent,
-    /// I am the helper process: the child proper has this pid.
-    Cloned(i32),
+    /// I am the helper process: this is the pidfd of the child proper. Its number would be that of
+    /// the pid namespace the helper may be in.
+    Cloned(OwnedFd),
     /// Run the hooks of the runtime's namespace; then answer.
     RuntimeHooks,
     /// The terminal's master.
     Console(OwnedFd),
     /// The listener for the seccomp filter's notifications.
     SeccompListener(OwnedFd),
+    /// A mount that was made in another mount namespace.
+    Tree(OwnedFd),
     /// All is set up; I execute the program when I am let.
     Ready,
     Failed(LaunchError),
@@ -78,11 +81,9 @@ impl Reporter {
         self.say(&[word], &[fd])
     }
 
-    /// Tells the parent of the pid of the process it really wants.
-    pub(crate) fn cloned(&self, pid: i32) -> io::Result<()> {
-        let mut bytes = vec![CLONED];
-        bytes.extend(pid.to_ne_bytes());
-        self.say(&bytes, &[])
+    /// Tells the parent of the process it really wants.
+    pub(crate) fn cloned(&self, pidfd: BorrowedFd<'_>) -> io::Result<()> {
+        self.give(CLONED, pidfd)
     }
 
     /// Says that everything but the execution is done.
@@ -111,6 +112,8 @@ pub(crate) const RUNTIME_HOOKS: u8 = b'H';
 pub(crate) const CONSOLE: u8 = b'C';
 /// First byte of [`Word::SeccompListener`].
 pub(crate) const SECCOMP_LISTENER: u8 = b'S';
+/// First byte of [`Word::Tree`].
+pub(crate) const TREE: u8 = b'T';
 const CLONED: u8 = b'P';
 const READY: u8 = b'R';
 const FAILED: u8 = b'E';
@@ -139,7 +142,8 @@ impl Listener {
             RUNTIME_HOOKS => Word::RuntimeHooks,
             CONSOLE => Word::Console(fds.pop().ok_or_else(malformed)?),
             SECCOMP_LISTENER => Word::SeccompListener(fds.pop().ok_or_else(malformed)?),
-            CLONED => Word::Cloned(i32::from_ne_bytes(rest.try_into().map_err(|_| malformed())?)),
+            TREE => Word::Tree(fds.pop().ok_or_else(malformed)?),
+            CLONED => Word::Cloned(fds.pop().ok_or_else(malformed)?),
             READY => Word::Ready,
             FAILED => Word::Failed(parse_failure(rest)),
             _ => return Err(malformed()),

@@ -60,6 +60,26 @@ pub fn set_io_priority(class: u8, level: u16) -> io::Result<()> {
     check_long(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, value) }).map(drop)
 }
 
+/// Makes `uid` and `gid` the owner of files that the calling thread creates, and keeps all of its
+/// capabilities, which a change away from root would take.
+pub fn own_files_as(uid: u32, gid: u32) -> io::Result<()> {
+    let held = rustix::thread::capabilities(None)?;
+    // SAFETY: takes numbers only, and changes the calling thread alone, as glibc does it.
+    unsafe { libc::setfsgid(gid) };
+    // SAFETY: as above.
+    unsafe { libc::setfsuid(uid) };
+    // The two calls answer with the former id whether they succeed or not: asking with one that
+    // cannot be gives the current one.
+    // SAFETY: as above.
+    let now_gid = unsafe { libc::setfsgid(u32::MAX) };
+    // SAFETY: as above.
+    let now_uid = unsafe { libc::setfsuid(u32::MAX) };
+    if (now_uid.cast_unsigned(), now_gid.cast_unsigned()) != (uid, gid) {
+        return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+    }
+    Ok(rustix::thread::set_capabilities(None, held)?)
+}
+
 /// What `struct sched_attr` of the first version says, without its size.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Scheduler {

@@ -86,16 +86,16 @@ fn the_file_is_refused_in_the_words_of_dockerd() {
 #[test]
 fn wrong_values_are_refused() {
     for (line, expect) in [
-        ("-s btrfs", "invalid value for storage-driver: \"btrfs\": there is only overlay2"),
-        ("--label x", "invalid value for label: bad attribute format: x"),
-        ("--label a=1 --label a=2", "invalid value for label: conflict labels for a"),
-        ("-l loud", "invalid value for log-level: invalid logging level: loud"),
+        (
+            "-s btrfs",
+            "failed to start daemon: error initializing graphdriver: driver not supported: btrfs",
+        ),
+        ("--label x", "bad attribute format: x"),
+        ("--label a=1 --label a=2", "conflict labels for a=2 and a=1"),
+        ("-l loud", "invalid logging level: loud"),
         ("--log-format xml", "invalid value for log-format: invalid log format: xml"),
         ("--exec-opt a=b", "invalid value for exec-opt: invalid option: a=b"),
-        (
-            "--default-runtime kata",
-            "invalid value for default-runtime: specified default runtime 'kata' does not exist",
-        ),
+        ("--default-runtime kata", "specified default runtime 'kata' does not exist"),
         (
             "--default-ulimit nofile=5:4",
             "invalid value for default-ulimit: ulimit soft limit must be less than or equal to \
@@ -103,7 +103,27 @@ fn wrong_values_are_refused() {
         ),
         (
             "--default-ipc-mode host",
-            "invalid value for default-ipc-mode: \"host\" is none of private, shareable",
+            "IPC mode \"host\" is not supported as default value; use \"shareable\" or \"private\"",
+        ),
+        (
+            "--exec-opt native.cgroupdriver=x",
+            "failed to start daemon: native.cgroupdriver option x not supported",
+        ),
+        (
+            "--default-cgroupns-mode x",
+            "default cgroup namespace mode (x) is invalid; use \"host\" or \"private\"",
+        ),
+        ("--default-ulimit nope=1", "invalid value for default-ulimit: invalid ulimit type: nope"),
+        ("--add-runtime runc=/x", "runtime name 'runc' is reserved"),
+        ("--dns 1.2.3", "1.2.3 is not an ip address"),
+        ("--dns-search -bad-", "-bad- is not a valid domain"),
+        ("--mtu=-1", "invalid default MTU: -1"),
+        ("--max-concurrent-uploads=-1", "invalid max concurrent uploads: -1"),
+        ("--max-download-attempts=0", "invalid max download attempts: 0"),
+        ("--registry-mirror ftp://x", "invalid mirror: unsupported scheme \"ftp\" in \"ftp://x\""),
+        (
+            "--registry-mirror http://x/y",
+            "invalid mirror: path, query, or fragment at end of the URI in \"http://x/y\"",
         ),
         ("--log-opt x", "invalid value for log-opt: \"x\" is not key=value"),
     ] {

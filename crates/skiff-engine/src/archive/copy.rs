@@ -4,9 +4,11 @@ use std::ffi::OsStr;
 use std::io::{BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use rustix::fs::{FileType, StatVfsMountFlags, readlinkat};
 use skiff_api::PathStat;
+use skiff_model::id_map::IdMap;
 use skiff_runtime::accounts::Accounts;
 use skiff_runtime::launch::UserRequest;
 use skiff_store::tar::apply::{self, apply};
@@ -215,12 +217,35 @@ pub(super) fn put(
     let apply_options = apply::Options {
         keep_directories: options.no_overwrite_dir_non_dir,
         owner,
+        ids: rootfs.ids.clone().map(Arc::new),
         budget: free,
         ..apply::Options::default()
     };
+    let owner = rootfs.ids.as_ref().and_then(IdMap::root).map(Owner::new).transpose()?;
     extract(archive, &Root::from_fd(directory.fd), apply_options)?;
+    drop(owner);
     emit(&core.events, &view.record, "extract-to-dir", []);
     Ok(())
+}
+
+/// While it lives, files that this thread makes are the container's root's: the host's root has no
+/// id on mapped layers.
+struct Owner;
+
+impl Owner {
+    fn new((uid, gid): (u32, u32)) -> Result<Owner> {
+        let owner = Owner;
+        skiff_sys::process::own_files_as(uid, gid)
+            .map_err(|error| Error::failed("become the owner of the container's files", error))?;
+        Ok(owner)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // Root may always become itself.
+        let _ = skiff_sys::process::own_files_as(0, 0);
+    }
 }
 
 fn extract(archive: &mut dyn Read, root: &Root, options: apply::Options) -> Result<()> {

@@ -16,12 +16,14 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, move_mount, open_tree,
 };
+use skiff_model::id_map::IdMap;
 use skiff_store::tar::root::{Root, clean};
 use skiff_store::tar::walk;
 use skiff_sys::namespace;
 
 use crate::container::record::{Paths, ReadOnly, Record, ResolvedMount};
 use crate::container::registry::View;
+use crate::container::users;
 use crate::{Core, Error, Result};
 
 /// What is done with the files.
@@ -34,6 +36,8 @@ pub(super) enum Access {
 /// A root, for as long as this lives.
 pub(super) struct Rootfs {
     pub(super) root: Root,
+    /// What the files' ids are here, if not those that the container knows.
+    pub(super) ids: Option<IdMap>,
     /// Keeps the mounts.
     _namespace: OwnedFd,
 }
@@ -43,7 +47,14 @@ impl Rootfs {
     pub(super) fn open(core: &Core, view: &View, access: Access) -> Result<Rootfs> {
         let record = &view.record;
         let binds = binds(core, record);
-        let layers = match view.state.live() {
+        let live = view.state.live();
+        let ids = live.map(|live| users::map_of_process(live.pid)).transpose()?.flatten();
+        let layers = match live {
+            // Its own mounts show other ids than the container's, the layers have those. They may
+            // be read, but not be mounted twice to be written.
+            Some(_) if ids.is_some() && access == Access::Read => {
+                Layers::stopped(core, record, access)?
+            }
             Some(live) => Layers::Running(live.pid),
             None => Layers::stopped(core, record, access)?,
         };
@@ -59,38 +70,38 @@ impl Rootfs {
                 .join()
                 .unwrap_or_else(|_| Err(io::Error::other("the thread that mounts it has panicked")))
         });
-        built.map_err(|error| {
+        let built = built.map_err(|error| {
             Error::failed(format!("open the file system of container {}", record.id), error)
-        })
+        })?;
+        Ok(Rootfs { ids: ids.filter(|_| access == Access::Write), ..built })
     }
 
     /// The calling thread's namespace keeps the mounts below `root`. `proc` is the host's: that of
     /// a container does not know this thread.
     fn here(root: Root, proc: &OwnedFd) -> io::Result<Rootfs> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let namespace = openat(proc, "thread-self/ns/mnt", flags, Mode::empty())?;
-        Ok(Rootfs { root, _namespace: namespace })
+        let namespace = openat(proc, "thread-self/ns/mnt", NAMESPACE, Mode::empty())?;
+        Ok(Rootfs { root, ids: None, _namespace: namespace })
     }
 }
 
-/// Leaves for a new namespace, a copy of `of` or of the current one, that hears of nothing.
-fn leave(of: Option<&File>) -> io::Result<()> {
+/// Leaves for a new namespace, a copy of the current one, that hears of nothing.
+fn leave() -> io::Result<()> {
     namespace::leave(namespace::MOUNT)?;
-    if let Some(of) = of {
-        namespace::join(of.as_fd(), namespace::MOUNT)?;
-        namespace::leave(namespace::MOUNT)?;
-    }
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     Ok(rustix::mount::mount_change("/", private)?)
 }
 
-/// Clones the root mount of a running container and its volumes.
+/// Clones the root mount of a running container and its volumes. The clones are made in the
+/// container's namespace and attached in one of ours: a copy of the container's would have its
+/// mounts locked together if it belongs to another user namespace.
 fn clone_running(pid: i32, binds: &[Bind]) -> io::Result<Rootfs> {
     let proc = open_directory(Path::new("/proc"))?;
-    let own = File::open(format!("/proc/{pid}/ns/mnt"))?;
+    let theirs = File::open(format!("/proc/{pid}/ns/mnt"))?;
     // What this process is of; a number that was given to another one would have another root.
     let there = Root::from_fd(open_directory(Path::new(&format!("/proc/{pid}/root")))?);
-    leave(Some(&own))?;
+    leave()?;
+    let ours = openat(&proc, "thread-self/ns/mnt", NAMESPACE, Mode::empty())?;
+    namespace::join(theirs.as_fd(), namespace::MOUNT)?;
     let here = Root::from_fd(open_directory(Path::new("/"))?);
     let same = |a: &Root, b: &Root| -> io::Result<bool> {
         let (a, b) = (walk::look(a, b".")?, walk::look(b, b".")?);
@@ -109,15 +120,25 @@ fn clone_running(pid: i32, binds: &[Bind]) -> io::Result<Rootfs> {
         .map(|(target, bind)| Ok((open_tree(&target, "", whole)?, bind)))
         .collect::<io::Result<Vec<_>>>()?;
     let tree = open_tree(CWD, "/", clone)?;
+    namespace::join(ours.as_fd(), namespace::MOUNT)?;
     let attach = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     move_mount(&tree, "", CWD, "/", attach)?;
+    // What is mounted on a clone must not appear in the container.
+    let part = |tree: &OwnedFd| {
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        rustix::mount::mount_change(by_descriptor(tree), private)
+    };
+    part(&tree)?;
     let root = Root::from_fd(openat(&tree, ".", DIRECTORY, Mode::empty())?);
     for (volume, bind) in volumes {
         let target = root.open(&bind.target, OFlags::PATH, Mode::empty())?;
         move_mount(&volume, "", &target, "", attach | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH)?;
+        part(&volume)?;
     }
     Rootfs::here(root, &proc)
 }
+
+const NAMESPACE: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -192,7 +213,7 @@ fn binds(core: &Core, record: &Record) -> Vec<Bind> {
 impl Overlay {
     /// Runs in a thread of its own. `at` is any directory that no layer is below of.
     fn build(&self, at: &Path, binds: &[Bind]) -> io::Result<Rootfs> {
-        leave(None)?;
+        leave()?;
         self.mount(at)?;
         let root = Root::from_fd(open_directory(at)?);
         for bind in binds {

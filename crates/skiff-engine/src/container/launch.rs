@@ -1,6 +1,7 @@
 //! From a record to what a monitor needs to start the container, and what is left when it ended.
 
 use skiff_api::HostConfig;
+use skiff_model::id_map::IdMap;
 use skiff_runtime::launch::{
     Launch, LaunchError, LaunchErrorKind, Rootfs, SeccompSource, UserRequest,
 };
@@ -12,7 +13,7 @@ use super::registry::View;
 use super::spec::security::{Options, Seccomp};
 use super::spec::{self, Input, Peers};
 use super::spec::{Owner, owner};
-use super::{effect, files};
+use super::{effect, files, users};
 use crate::config::EngineConfig;
 use crate::error::{Error, Kind, Result};
 use crate::{Core, volume};
@@ -41,7 +42,8 @@ fn request(core: &Core, record: &Record, paths: &Paths) -> Result<LaunchRequest>
     clean_run_dir(paths);
     ensure_dir(&paths.run_dir)?;
     if record.host_config.ipc_mode == "shareable" {
-        mount_shm(paths, record.host_config.shm_size)?;
+        let users = users::map_of(&core.facts, record);
+        mount_shm(paths, record.host_config.shm_size, users)?;
     }
     let input = Input {
         record,
@@ -49,6 +51,7 @@ fn request(core: &Core, record: &Record, paths: &Paths) -> Result<LaunchRequest>
         facts: &core.facts,
         peers: &peers,
         files: files::bound(&core.config, paths, network_peer.as_deref()),
+        foreign_volumes: volume::mounted_over(core, record),
     };
     let mut spec = spec::build(&input)?;
     let capabilities = spec.process.as_ref().and_then(|process| process.capabilities.as_ref());
@@ -89,17 +92,24 @@ fn rootfs(core: &Core, record: &Record, paths: &Paths) -> Result<Rootfs> {
         upper: paths.upper(),
         work: paths.work(),
         volatile: record.host_config.auto_remove,
+        mapped: users::map_of(&core.facts, record).is_some(),
     })
 }
 
 /// Processes of the containers whose namespaces are shared; they must run.
 fn peers(core: &Core, record: &Record) -> Result<(Peers, Option<std::sync::Arc<View>>)> {
     let host = &record.host_config;
+    let own_users = users::map_of(&core.facts, record).is_some();
     let find = |mode: &str, what: &str| -> Result<Option<(std::sync::Arc<View>, i32)>> {
         let Owner::Container(name) = owner(mode) else { return Ok(None) };
         let view = core.containers.get(name)?.view();
         match view.state.live() {
-            Some(live) => Ok(Some((view, live.pid))),
+            Some(live) => {
+                if own_users {
+                    users::check_peer(what, &view.record.id, live.pid)?;
+                }
+                Ok(Some((view, live.pid)))
+            }
             None => Err(Error::conflict(format!(
                 "cannot join {what} of a non running container: {}",
                 view.record.id
@@ -116,6 +126,8 @@ fn peers(core: &Core, record: &Record) -> Result<(Peers, Option<std::sync::Arc<V
         network: network.as_ref().map(|(_, pid)| *pid),
         ipc: ipc.as_ref().map(|(_, pid)| *pid),
         pid: pid.as_ref().map(|(_, pid)| *pid),
+        // As Docker, the last of them if there are several.
+        users: pid.as_ref().or(ipc.as_ref()).or(network.as_ref()).map(|(_, pid)| *pid),
         shm,
     };
     Ok((peers, network.map(|(view, _)| view)))
@@ -260,7 +272,7 @@ fn log_attributes(record: &Record) -> std::collections::BTreeMap<String, String>
     attributes
 }
 
-fn mount_shm(paths: &Paths, size: i64) -> Result<()> {
+fn mount_shm(paths: &Paths, size: i64, users: Option<&IdMap>) -> Result<()> {
     use rustix::mount::{MountFlags, mount};
     let shm = paths.shm();
     unmount_shm(paths);
@@ -269,7 +281,8 @@ fn mount_shm(paths: &Paths, size: i64) -> Result<()> {
     };
     std::fs::create_dir_all(&shm).map_err(failed)?;
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
-    let data = std::ffi::CString::new(format!("mode=1777,size={size}"))
+    let (uid, gid) = users.and_then(IdMap::root).unwrap_or_default();
+    let data = std::ffi::CString::new(format!("mode=1777,size={size},uid={uid},gid={gid}"))
         .expect("digits and letters have no NUL");
     mount("shm", &shm, "tmpfs", flags, &*data).map_err(|error| failed(error.into()))
 }

@@ -33,6 +33,7 @@ pub(crate) mod spec;
 pub mod state;
 mod trash;
 mod update;
+pub(crate) mod users;
 pub(crate) mod validate;
 mod wait;
 mod words;

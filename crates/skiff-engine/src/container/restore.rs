@@ -183,6 +183,7 @@ fn facts(config: &EngineConfig) -> Result<Facts> {
         init: config.init,
         apparmor: fs::read("/sys/module/apparmor/parameters/enabled")
             .is_ok_and(|text| text.starts_with(b"Y")),
+        users: config.users.clone(),
     })
 }
 

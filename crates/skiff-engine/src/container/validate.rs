@@ -1,7 +1,7 @@
 //! What a create or update request may say: every refusal before anything is made, in Docker's
 //! words. Pure, but for the host facts it is given and the look whether a bind's source exists.
 
-use skiff_api::{Config, HealthConfig, HostConfig, Resources, RestartPolicy};
+use skiff_api::{Config, DeviceRequest, HealthConfig, HostConfig, Resources, RestartPolicy};
 use skiff_model::shortform::ULIMIT_NAMES;
 
 use super::files;
@@ -95,6 +95,9 @@ pub(super) fn host_config(
     }
     let warnings = resources(&host.resources, facts)?;
     modes(host)?;
+    if engine.users.is_some() && host.userns_mode.is_empty() {
+        own_users(host)?;
+    }
     if host.shm_size < 0 {
         return Err(Error::invalid("SHM size can not be less than 0"));
     }
@@ -121,6 +124,9 @@ pub(super) fn host_config(
     log(host)?;
     if !host.links.is_empty() {
         return Err(Error::invalid("links need the bridge network, which this version lacks"));
+    }
+    if let Some(name) = host.storage_opt.keys().find(|name| *name != "size") {
+        return Err(Error::invalid(format!("Unknown option {name}")));
     }
     if !host.storage_opt.is_empty() {
         return Err(Error::invalid(
@@ -188,13 +194,7 @@ pub(super) fn resources(resources: &Resources, facts: Host) -> Result<Vec<String
         }
     }
     if let Some(request) = resources.device_requests.first() {
-        let sets: Vec<_> =
-            request.capabilities.iter().map(|set| format!("[{}]", set.join(" "))).collect();
-        return Err(Error::invalid(format!(
-            "could not select device driver {:?} with capabilities: [{}]",
-            request.driver,
-            sets.join(" ")
-        )));
+        return Err(no_driver(request));
     }
     if facts.systemd
         && !resources.cgroup_parent.is_empty()
@@ -211,6 +211,16 @@ pub(super) fn resources(resources: &Resources, facts: Host) -> Result<Vec<String
         )));
     }
     Ok(Vec::new())
+}
+
+/// There are no drivers for devices (GPUs, CDI); the words have Go's form of a list.
+fn no_driver(request: &DeviceRequest) -> Error {
+    let sets = request.capabilities.iter().map(|set| format!("[{}]", set.join(" ")));
+    let capabilities = sets.collect::<Vec<_>>().join(" ");
+    let driver = &request.driver;
+    Error::invalid(format!(
+        "could not select device driver {driver:?} with capabilities: [{capabilities}]"
+    ))
 }
 
 fn memory(resources: &Resources) -> Result<()> {
@@ -364,6 +374,26 @@ fn modes(host: &HostConfig) -> Result<()> {
         return Err(Error::invalid(
             "invalid network mode: invalid container format container:<name|id>",
         ));
+    }
+    Ok(())
+}
+
+/// What a container with users of its own cannot have, in Docker's words (and spaces).
+fn own_users(host: &HostConfig) -> Result<()> {
+    let refused = |why: &str| Err(Error::invalid(why));
+    if host.privileged {
+        return refused(
+            "privileged mode is incompatible with user namespaces.  You must run the container in \
+             the host namespace when running privileged mode",
+        );
+    }
+    if host.network_mode == "host" {
+        return refused(
+            "cannot share the host's network namespace when user namespaces are enabled",
+        );
+    }
+    if host.pid_mode == "host" {
+        return refused("cannot share the host PID namespace when user namespaces are enabled");
     }
     Ok(())
 }

@@ -184,6 +184,9 @@ fn security_options(config: &EngineConfig, limits: Limits) -> Vec<String> {
         };
         options.push(format!("name=seccomp,profile={profile}"));
     }
+    if config.users.is_some() {
+        options.push("name=userns".to_owned());
+    }
     if limits.version == 2 && config.default_cgroupns_mode != "host" {
         options.push("name=cgroupns".to_owned());
     }

@@ -15,6 +15,7 @@ mod record;
 mod table;
 mod usage;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use skiff_api::filters::Filters;
@@ -74,6 +75,15 @@ pub(crate) fn copy_up(core: &Core, record: &Record) -> Result<()> {
 /// For starting a container: mounts what its volumes' options (`type`, `o`, `device`) say.
 pub(crate) fn mount(core: &Core, record: &Record) -> Result<()> {
     usage::mount_for(core, record)
+}
+
+/// For starting a container: those of its volumes that have a file system of their own on them.
+pub(crate) fn mounted_over(core: &Core, record: &Record) -> BTreeSet<String> {
+    let volumes = record.mounts.iter().filter(|mount| mount.point.kind == "volume");
+    let foreign = |name: &&String| {
+        core.volumes.get(name).is_some_and(|volume| !volume.option("type").is_empty())
+    };
+    volumes.map(|mount| &mount.point.name).filter(foreign).cloned().collect()
 }
 
 /// For removing a container (`rm -v`, `--rm`), after its record is gone: removes its anonymous

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, makedev, mknodat, openat, symlinkat,
@@ -95,16 +95,34 @@ impl Setup<'_> {
 
 /// Opens the host's node for a device that cannot be made, as a detached mount.
 pub(super) fn open_host_node(plan: &DevicePlan) -> Result<OwnedFd, LaunchError> {
-    let path = plan.path.display();
-    let node = open_bind(&plan.path, false)?;
-    let stat = fstat(&node).context(|| format!("stat {path}"))?;
-    let same = FileType::from_raw_mode(stat.st_mode) == plan.kind
-        && stat.st_rdev == makedev(plan.major, plan.minor);
-    if same {
+    let open = |path: &Path| -> Result<Option<OwnedFd>, LaunchError> {
+        let node = open_bind(path, false)?;
+        let stat = fstat(&node).context(|| format!("stat {}", path.display()))?;
+        let same = FileType::from_raw_mode(stat.st_mode) == plan.kind
+            && stat.st_rdev == makedev(plan.major, plan.minor);
+        Ok(same.then_some(node))
+    };
+    let same_name = open(&plan.path);
+    if let Ok(Some(node)) = same_name {
         return Ok(node);
     }
-    let text = format!("device {path} of the host is not {}:{}", plan.major, plan.minor);
+    // The container knows it by another name than the host.
+    if let Some(node) = kernels_name(plan).and_then(|path| open(&path).ok().flatten()) {
+        return Ok(node);
+    }
+    same_name?;
+    let (path, major, minor) = (plan.path.display(), plan.major, plan.minor);
+    let text = format!("device {path} of the host is not {major}:{minor}");
     Err(of_kind(LaunchErrorKind::Failed, text))
+}
+
+/// Where devtmpfs has a device.
+fn kernels_name(plan: &DevicePlan) -> Option<PathBuf> {
+    let kind = if plan.kind == FileType::BlockDevice { "block" } else { "char" };
+    let uevent = format!("/sys/dev/{kind}/{}:{}/uevent", plan.major, plan.minor);
+    let text = std::fs::read_to_string(uevent).ok()?;
+    let name = text.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
+    Some(Path::new(DEV).join(name))
 }
 
 fn bind_node(dir: BorrowedFd<'_>, name: &OsString, node: &OwnedFd) -> Result<(), LaunchError> {

@@ -9,6 +9,7 @@ mod cgroups;
 mod console;
 mod device;
 mod file_system;
+mod idmap;
 mod mask;
 mod mount;
 mod process;
@@ -96,12 +97,14 @@ fn set_up(child: Child<'_>) -> Result<std::convert::Infallible, LaunchError> {
     // Should who sets us up die now, nobody would ever know of the container.
     let kill = Some(rustix::process::Signal::KILL);
     rustix::process::set_parent_process_death_signal(kill).context(|| "ask for a signal")?;
+    // The container's root may have no right to walk there, but this process still is the host's.
+    let place = sources.root.as_ref().map(|_| root::find_place(&plan.root)).transpose()?.flatten();
     enter_namespaces(plan, group, reporter)?;
     rustix::process::setsid().context(|| "setsid")?;
     console::install_stdio(stdio)?;
     rustix::process::umask(Mode::empty());
     let mut sources = sources;
-    let root = root::attach(&plan.root, sources.root.take())?;
+    let root = root::attach(&plan.root, sources.root.take(), place)?;
     let state = State { pid: Some(rustix::process::getpid().as_raw_pid()), ..state };
     let mut setup = Setup {
         plan,

@@ -8,16 +8,15 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags, fstat};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, move_mount};
-use skiff_sys::clone::{self, CloneRequest};
 use skiff_sys::mount::{Change, attr, propagation, set_attributes};
-use skiff_sys::{namespace as ns, resolve};
+use skiff_sys::resolve;
 
+use super::Setup;
 use super::file_system::{self, copy_tree, is_procfs};
 use super::source::open_bind;
-use super::{Setup, open_path};
 use crate::failure::{Context, failed, of_kind, reason};
 use crate::launch::{LaunchError, LaunchErrorKind};
-use crate::plan::{IdmapPlan, MountPlan, MountSource, Parameter, Propagation};
+use crate::plan::{MountPlan, MountSource, Parameter, Propagation};
 
 /// Files of procfs that tools like lxcfs replace; nothing else may be mounted over procfs, or it
 /// would catch writes of labels and parameters (CVE-2019-16884).
@@ -51,7 +50,8 @@ impl Setup<'_> {
                 self.bind(index, plan, path, *recursive).map_err(named)
             }
             MountSource::New { kind, parameters, copy_up } => {
-                self.mount_new(plan, kind, parameters, *copy_up).map_err(named)
+                let made = self.sources.binds.remove(&index);
+                self.mount_new(plan, (kind, parameters, *copy_up), made).map_err(named)
             }
             MountSource::Cgroup => self.mount_cgroups(plan),
         }
@@ -95,9 +95,8 @@ impl Setup<'_> {
     fn mount_new(
         &mut self,
         plan: &MountPlan,
-        kind: &str,
-        parameters: &[Parameter],
-        copy_up: bool,
+        (kind, parameters, copy_up): (&str, &[Parameter], bool),
+        made: Option<OwnedFd>,
     ) -> Result<(), LaunchError> {
         let destination = &plan.destination;
         let ordinary = matches!(kind, "proc" | "sysfs");
@@ -117,7 +116,11 @@ impl Setup<'_> {
             let mode = format!("{:o}", stat.st_mode & 0o7777);
             parameters.push(Parameter { key: "mode".into(), value: Some(mode) });
         }
-        let tree = match file_system::make(kind, &parameters, plan.set) {
+        let made = match made {
+            Some(made) => Ok(made),
+            None => file_system::make(kind, &parameters, plan.set),
+        };
+        let tree = match made {
             Err((error, _)) if kind == "sysfs" && is_permission(&error) => {
                 // In a user namespace that shares the network namespace there is no new sysfs.
                 let tree = open_bind(Path::new("/sys"), true)?;
@@ -301,34 +304,6 @@ pub(super) fn set_propagation(mount: BorrowedFd<'_>, wanted: Propagation) -> io:
         }
         other => other,
     }
-}
-
-/// Shows a detached mount's ids through a mapping. The mapping is that of a user namespace, which
-/// lives in a process made for the purpose.
-pub(super) fn set_idmap(tree: BorrowedFd<'_>, plan: &IdmapPlan) -> Result<(), LaunchError> {
-    let holder = clone::spawn(CloneRequest { flags: ns::USER, cgroup: None }, || {
-        // Killed by the parent, or left alone by its death.
-        let _ =
-            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-        loop {
-            let forever = rustix::time::Timespec { tv_sec: 3600, tv_nsec: 0 };
-            let _ = rustix::thread::nanosleep(&forever);
-        }
-    })
-    .context(|| "make a user namespace for an id-mapped mount")?;
-    let applied = || {
-        let base = format!("/proc/{}", holder.pid);
-        super::write_file(&format!("{base}/uid_map"), &plan.uid)?;
-        super::write_file(&format!("{base}/gid_map"), &plan.gid)?;
-        let userns = open_path(Path::new(&format!("{base}/ns/user")), OFlags::RDONLY)?;
-        let change =
-            Change { idmap: Some(userns.as_fd()), recursive: plan.recursive, ..Change::default() };
-        set_attributes(tree, &change).context(|| "map the ids of a mount")
-    };
-    let result = applied();
-    let _ = skiff_sys::process::send_signal(holder.pidfd.as_fd(), 9);
-    let _ = skiff_sys::process::wait(holder.pidfd.as_fd(), true);
-    result
 }
 
 fn is_missing(error: &io::Error) -> bool {

@@ -12,6 +12,7 @@ use rustix::mount::{
 };
 
 use super::file_system;
+use super::idmap::{self, Mappings};
 use super::source::{detach_from_host, open_bind};
 use crate::facts;
 use crate::failure::{Context, failed};
@@ -24,8 +25,24 @@ const MAX_FSCONFIG: usize = 255;
 /// Room of the data argument of `mount(2)`.
 const MAX_MOUNT_DATA: usize = 4095;
 
-/// Attaches the root and returns it. `opened` is the root if the parent opened it.
-pub(super) fn attach(plan: &RootPlan, opened: Option<OwnedFd>) -> Result<OwnedFd, LaunchError> {
+/// Opens the place of a root that the parent has opened.
+pub(super) fn find_place(plan: &RootPlan) -> Result<Option<OwnedFd>, LaunchError> {
+    if plan.shares_mounts {
+        return Ok(None);
+    }
+    let place = place(&plan.rootfs);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let found = rustix::fs::open(place, flags, Mode::empty());
+    found.context(|| format!("open {}", place.display())).map(Some)
+}
+
+/// Attaches the root and returns it. `opened` is the root if the parent opened it, `found` its
+/// place if that has been looked up.
+pub(super) fn attach(
+    plan: &RootPlan,
+    opened: Option<OwnedFd>,
+    found: Option<OwnedFd>,
+) -> Result<OwnedFd, LaunchError> {
     let place = place(&plan.rootfs);
     if plan.shares_mounts {
         return attach_among_ours(plan, place, opened);
@@ -37,9 +54,17 @@ pub(super) fn attach(plan: &RootPlan, opened: Option<OwnedFd>) -> Result<OwnedFd
     }
     let tree = match opened {
         Some(tree) => tree,
-        None => open(plan)?,
+        None => open(plan, &mut Mappings::default())?,
     };
-    move_to(&tree, place)?;
+    match found {
+        Some(found) => {
+            let empty =
+                MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+            move_mount(&tree, "", &found, "", empty)
+                .context(|| format!("attach the root file system at {}", place.display()))?;
+        }
+        None => move_to(&tree, place)?,
+    }
     Ok(tree)
 }
 
@@ -52,7 +77,7 @@ fn attach_among_ours(
 ) -> Result<OwnedFd, LaunchError> {
     let tree = match opened {
         Some(tree) => tree,
-        None => open(plan)?,
+        None => open(plan, &mut Mappings::default())?,
     };
     detach_from_host(&tree)?;
     move_to(&tree, place)?;
@@ -100,12 +125,16 @@ fn mount_at(path: &Path) -> Option<u64> {
 }
 
 /// Makes the root's mount, detached.
-pub(super) fn open(plan: &RootPlan) -> Result<OwnedFd, LaunchError> {
+pub(super) fn open(plan: &RootPlan, mappings: &mut Mappings) -> Result<OwnedFd, LaunchError> {
     match &plan.rootfs {
         Rootfs::Path(path) => open_bind(path, true),
-        Rootfs::Overlay { lowers, upper, work, volatile } => {
+        Rootfs::Overlay { lowers, upper, work, volatile, .. } => {
             let overlay = Overlay { lowers, upper, work, volatile: *volatile };
-            overlay.mount(plan.label.as_deref())
+            let label = plan.label.as_deref();
+            match &plan.idmap {
+                Some(idmap) => idmap::overlay(&overlay, label, idmap, mappings),
+                None => overlay.mount(label),
+            }
         }
     }
 }
@@ -175,15 +204,15 @@ pub(crate) fn change(root: BorrowedFd<'_>) -> Result<(), LaunchError> {
 }
 
 /// An overlay's directories.
-struct Overlay<'a> {
-    lowers: &'a [PathBuf],
-    upper: &'a Path,
-    work: &'a Path,
-    volatile: bool,
+pub(super) struct Overlay<'a> {
+    pub(super) lowers: &'a [PathBuf],
+    pub(super) upper: &'a Path,
+    pub(super) work: &'a Path,
+    pub(super) volatile: bool,
 }
 
 impl Overlay<'_> {
-    fn mount(&self, label: Option<&str>) -> Result<OwnedFd, LaunchError> {
+    pub(super) fn mount(&self, label: Option<&str>) -> Result<OwnedFd, LaunchError> {
         let upper = self.upper.display();
         if !facts::host().overlay_by_layers {
             return self.mount_old(label).context(|| format!("mount overlay for {upper}"));

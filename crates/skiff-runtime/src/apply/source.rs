@@ -12,7 +12,8 @@ use rustix::mount::OpenTreeFlags;
 use skiff_sys::mount::{Change, propagation, set_attributes};
 use skiff_sys::namespace as ns;
 
-use super::{device, mount, root};
+use super::idmap::{self, Mappings};
+use super::{device, file_system, root};
 use crate::failure::Context;
 use crate::launch::LaunchError;
 use crate::plan::{MountSource, Op, Plan};
@@ -27,10 +28,11 @@ pub(crate) struct Sources {
 /// Opens in the parent what only the parent can open.
 pub(crate) fn open_sources(plan: &Plan) -> Result<Sources, LaunchError> {
     let mut sources = Sources::default();
+    let mut mappings = Mappings::default();
     // An unprivileged caller has no more rights than the container's root.
     let foreign = plan.namespaces.has_own(ns::USER) && rustix::process::geteuid().is_root();
     if foreign {
-        sources.root = Some(root::open(&plan.root)?);
+        sources.root = Some(root::open(&plan.root, &mut mappings)?);
     }
     for (index, op) in plan.ops.iter().enumerate() {
         let source = match op {
@@ -38,12 +40,21 @@ pub(crate) fn open_sources(plan: &Plan) -> Result<Sources, LaunchError> {
                 MountSource::Bind { path, recursive } if foreign || mount.idmap.is_some() => {
                     let fd = open_bind(path, *recursive)?;
                     if let Some(idmap) = &mount.idmap {
-                        mount::set_idmap(fd.as_fd(), idmap)?;
+                        let userns = mappings.get(&idmap.maps)?;
+                        idmap::set_named(fd.as_fd(), userns, idmap.recursive, path)?;
                     }
                     // The host's mounts may be shared; those of a container must not be, unless
                     // its options say so, which is applied later.
                     detach_from_host(&fd)?;
                     fd
+                }
+                // Queues of the host's IPC namespace are the host's to show.
+                MountSource::New { kind, parameters, .. }
+                    if foreign && kind == "mqueue" && !plan.namespaces.has_own(ns::IPC) =>
+                {
+                    file_system::make(kind, parameters, mount.set)
+                        .map_err(|(error, _)| error)
+                        .context(|| "mount the host's message queues")?
                 }
                 _ => continue,
             },

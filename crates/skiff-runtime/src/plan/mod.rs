@@ -16,6 +16,7 @@ mod tests;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
+use skiff_model::id_map::IdMap;
 use skiff_model::oci::{Hook, Linux, Spec};
 use skiff_sys::namespace as ns;
 
@@ -79,6 +80,16 @@ pub struct RootPlan {
     pub label: Option<String>,
     /// The container shares the caller's mounts: only its root directory is changed.
     pub shares_mounts: bool,
+    /// The layers' ids are shown through this mapping.
+    pub idmap: Option<RootIdmap>,
+}
+
+/// The id mapping of layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootIdmap {
+    pub maps: IdMaps,
+    /// User and group that the container's root is on the host.
+    pub owner: (u32, u32),
 }
 
 /// Hooks that the plan's operations do not carry themselves.
@@ -231,7 +242,20 @@ fn root_plan(
     // Unbindable mounts could not be bound into the container.
     let host_propagation = host_propagation.unless_unbindable();
     let host_propagation = host_propagation.recursive();
-    Ok(RootPlan { rootfs, host_propagation, label, shares_mounts })
+    let idmap = root_idmap(&rootfs, linux)?;
+    Ok(RootPlan { rootfs, host_propagation, label, shares_mounts, idmap })
+}
+
+fn root_idmap(rootfs: &Rootfs, linux: &Linux) -> Result<Option<RootIdmap>, LaunchError> {
+    let Rootfs::Overlay { mapped: true, upper, work, .. } = rootfs else { return Ok(None) };
+    // The kernel wants both on one mount, and each mapping is a mount.
+    if upper.parent().is_none() || upper.parent() != work.parent() {
+        return Err(invalid("root: the directories of a mapped overlay need one parent"));
+    }
+    let map = IdMap { uids: linux.uid_mappings.clone(), gids: linux.gid_mappings.clone() };
+    let owner = map.root().ok_or_else(|| invalid("root: the mappings have no root"))?;
+    let maps = IdMaps { uid: namespace::map(&map.uids), gid: namespace::map(&map.gids) };
+    Ok(Some(RootIdmap { maps, owner }))
 }
 
 fn ops(

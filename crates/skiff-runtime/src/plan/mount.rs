@@ -6,7 +6,7 @@ use skiff_model::oci::Mount;
 use skiff_sys::mount::{attr, propagation};
 
 use super::invalid;
-use super::namespace::map;
+use super::namespace::{IdMaps, map};
 use crate::launch::LaunchError;
 
 /// A mount to make.
@@ -50,8 +50,7 @@ pub struct Parameter {
 /// An id mapping of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdmapPlan {
-    pub uid: String,
-    pub gid: String,
+    pub maps: IdMaps,
     pub recursive: bool,
 }
 
@@ -208,8 +207,7 @@ fn idmap(
         return Err(invalid(format!("mount {name}: id mappings need both kinds, and a bind")));
     }
     Ok(Some(IdmapPlan {
-        uid: map(&mount.uid_mappings),
-        gid: map(&mount.gid_mappings),
+        maps: IdMaps { uid: map(&mount.uid_mappings), gid: map(&mount.gid_mappings) },
         recursive: words.idmap == Some(true),
     }))
 }

@@ -185,6 +185,7 @@ fn an_overlay_is_mounted_for_the_container_alone() {
             upper: upper.clone(),
             work: work.clone(),
             volatile,
+            mapped: false,
         };
         let output =
             bundle.sh("cat /file; echo new > /written; grep -c ' / overlay ' /proc/mounts");
@@ -208,7 +209,7 @@ fn overlays_of_many_and_long_layers_work() {
     let (upper, work) = (long.join("upper"), long.join("work"));
     fs::create_dir(&upper).unwrap();
     fs::create_dir(&work).unwrap();
-    bundle.launch.rootfs = Rootfs::Overlay { lowers, upper, work, volatile: false };
+    bundle.launch.rootfs = Rootfs::Overlay { lowers, upper, work, volatile: false, mapped: false };
     assert_eq!(bundle.sh("cat /deepest").ok(), "found");
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use skiff_model::oci::{IdMapping, Namespace, NamespaceKind, TimeOffset};
+use skiff_runtime::launch::Rootfs;
 
 use crate::bundle::Bundle;
 
@@ -133,6 +134,41 @@ fn a_user_namespace_maps_ids_and_still_has_devices() {
                   cat /proc/keys | wc -c; hostname; ls /proc/self/fd | wc -l";
     let output = bundle.sh(script).ok();
     assert_eq!(output, "0\n 0 100000 65536\nbound1:5\n5\n0\nbox\n4\n");
+}
+
+#[test]
+fn layers_are_shown_to_a_user_namespace_with_their_own_ids() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let mut bundle = Bundle::new();
+    mapped(&mut bundle);
+    for name in ["rootfs", "rootfs/dev"] {
+        chown(bundle.dir.join(name), Some(0), Some(0)).unwrap();
+    }
+    let (top, work, upper) =
+        (bundle.dir.join("top"), bundle.dir.join("own/work"), bundle.dir.join("own/upper"));
+    for dir in [&top, &work, &upper] {
+        fs::create_dir_all(dir).unwrap();
+    }
+    for (name, id) in [("root", 0), ("user", 1000), ("gone", 0)] {
+        fs::write(top.join(name), name).unwrap();
+        chown(top.join(name), Some(id), Some(id)).unwrap();
+    }
+    fs::set_permissions(bundle.dir.join("own"), PermissionsExt::from_mode(0o700)).unwrap();
+    let lowers = vec![top, bundle.rootfs()];
+    bundle.launch.rootfs =
+        Rootfs::Overlay { lowers, upper: upper.clone(), work, volatile: false, mapped: true };
+    let script = "stat -c %u:%g / /root /user; echo new > /made; mkdir /dir; chown 5:6 /dir; \
+                  echo more >> /user; rm /gone; stat -c %u /made /user";
+    assert_eq!(bundle.sh(script).ok(), "0:0\n0:0\n1000:1000\n0\n1000\n");
+    let owner = |name: &str| {
+        let found = fs::symlink_metadata(upper.join(name)).unwrap();
+        (found.uid(), found.gid(), found.rdev())
+    };
+    assert_eq!(owner("made"), (0, 0, 0));
+    assert_eq!(owner("dir"), (5, 6, 0));
+    assert_eq!(owner("user"), (1000, 1000, 0));
+    // A whiteout.
+    assert_eq!(fs::symlink_metadata(upper.join("gone")).unwrap().mode() & 0o170_000, 0o020_000);
 }
 
 #[test]

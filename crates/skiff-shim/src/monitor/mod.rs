@@ -75,6 +75,8 @@ struct Monitor {
     tasks: BTreeMap<u32, Task>,
     ending: Ending,
     container: container::Container,
+    /// Who the container's root is on the host, in a user namespace.
+    root: Option<(u32, u32)>,
     run_dir: PathBuf,
     started_at: i64,
     /// `None` until the container has run for a moment.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, listen, socket_with};
+use skiff_model::id_map::IdMap;
 use skiff_model::oci::{NamespaceKind, Spec};
 use skiff_runtime::launch::{LaunchError, LaunchErrorKind};
 
@@ -78,6 +79,7 @@ impl Idle {
             tasks: BTreeMap::from([(INIT, started.task)]),
             ending: Ending::new(!has_own_pid_namespace(&request.launch.spec)),
             container: started.container,
+            root: foreign_root(&request.launch.spec),
             run_dir,
             started_at,
             oom: None,
@@ -94,6 +96,7 @@ impl Idle {
         } else {
             Streams::pipes(self.null.as_fd(), request.open_stdin).map_err(no_streams)?
         };
+        streams.give_to(foreign_root(&request.launch.spec)).map_err(no_streams)?;
         let network = match self.network.take() {
             Some(network) => {
                 let offered = network.offer(&request.launch.spec);
@@ -263,6 +266,7 @@ impl Monitor {
         } else {
             Streams::null(self.null.as_fd())
         };
+        streams.give_to(self.root).map_err(no_streams)?;
         let joined = self.container.exec(&request.launch, streams.stdio())?;
         let at = crate::log::now();
         let pid = joined.pid;
@@ -328,6 +332,13 @@ fn has_own_pid_namespace(spec: &Spec) -> bool {
     namespaces
         .into_iter()
         .any(|namespace| namespace.kind == NamespaceKind::Pid && namespace.path.is_none())
+}
+
+/// User and group that the root of a container with a user namespace is on the host.
+fn foreign_root(spec: &Spec) -> Option<(u32, u32)> {
+    let linux = spec.linux.as_ref()?;
+    let (uids, gids) = (linux.uid_mappings.clone(), linux.gid_mappings.clone());
+    IdMap { uids, gids }.root()
 }
 
 fn open_log(target: &LogTarget) -> Result<Option<JsonFile>, LaunchError> {

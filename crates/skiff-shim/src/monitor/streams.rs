@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Gid, OFlags, Uid, fchown};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use skiff_model::oci::ConsoleSize;
@@ -73,6 +73,20 @@ impl<'a> Streams<'a> {
             stderr: End::Null(null),
             ours: Ours::default(),
         }
+    }
+
+    /// Makes the root of a container's user namespace the owner of the process's ends, which could
+    /// not open its own streams otherwise, nor give them to its user.
+    pub(super) fn give_to(&self, owner: Option<(u32, u32)>) -> Result<(), Errno> {
+        let (Streams::Pipes { stdin, stdout, stderr, .. }, Some((uid, gid))) = (self, owner) else {
+            return Ok(());
+        };
+        for end in [stdin, stdout, stderr] {
+            if let End::Pipe(pipe) = end {
+                fchown(pipe, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+            }
+        }
+        Ok(())
     }
 
     /// What the runtime is told.

@@ -16,6 +16,9 @@ mod write;
 use std::collections::HashMap;
 use std::io::BufRead;
 use std::rc::Rc;
+use std::sync::Arc;
+
+use skiff_model::id_map::IdMap;
 
 pub(crate) use entry::{OPAQUE, is_whiteout};
 
@@ -38,20 +41,43 @@ pub enum Whiteouts {
 }
 
 /// How to unpack.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     pub whiteouts: Whiteouts,
     /// Refuse to replace a directory by something else and the reverse.
     pub keep_directories: bool,
     /// Owner of everything, instead of what the archive says.
     pub owner: Option<(u32, u32)>,
+    /// What the owners are where it is unpacked, if not themselves.
+    pub ids: Option<Arc<IdMap>>,
     /// The most bytes of file contents to write.
     pub budget: u64,
 }
 
+impl Options {
+    /// Whom an entry belongs to.
+    fn owner_of(&self, entry: &Entry) -> Result<(u32, u32), TarError> {
+        let (uid, gid) = self.owner.unwrap_or((entry.uid, entry.gid));
+        let Some(ids) = &self.ids else { return Ok((uid, gid)) };
+        let mapped = |found: Option<u32>, id: u32| {
+            found.ok_or_else(|| {
+                let why = format!("Container ID {id} cannot be mapped to a host ID");
+                TarError::entry("change the owner of", &entry.path, std::io::Error::other(why))
+            })
+        };
+        Ok((mapped(ids.uid(uid), uid)?, mapped(ids.gid(gid), gid)?))
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
-        Self { whiteouts: Whiteouts::Plain, keep_directories: false, owner: None, budget: u64::MAX }
+        Self {
+            whiteouts: Whiteouts::Plain,
+            keep_directories: false,
+            owner: None,
+            ids: None,
+            budget: u64::MAX,
+        }
     }
 }
 

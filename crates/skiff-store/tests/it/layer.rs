@@ -15,6 +15,7 @@ const LAYER: Options = Options {
     whiteouts: Whiteouts::Overlay,
     keep_directories: false,
     owner: None,
+    ids: None,
     budget: u64::MAX,
 };
 
@@ -235,11 +236,16 @@ fn directories_are_kept_when_asked() {
     let scratch = Scratch::new();
     let a = scratch.join("a");
     let keep = Options { keep_directories: true, ..Options::default() };
-    unpack(&a, &tar(&[(special("d/", Kind::Directory), b""), (file("f", 0o600), b"")]), keep)
-        .unwrap();
-    let over_dir = unpack(&a, &tar(&[(file("d", 0o600), b"")]), keep).unwrap_err();
+    unpack(
+        &a,
+        &tar(&[(special("d/", Kind::Directory), b""), (file("f", 0o600), b"")]),
+        keep.clone(),
+    )
+    .unwrap();
+    let over_dir = unpack(&a, &tar(&[(file("d", 0o600), b"")]), keep.clone()).unwrap_err();
     assert!(matches!(over_dir, TarError::DirectoryInTheWay(_)), "{over_dir}");
-    let over_file = unpack(&a, &tar(&[(special("f/", Kind::Directory), b"")]), keep).unwrap_err();
+    let over_file =
+        unpack(&a, &tar(&[(special("f/", Kind::Directory), b"")]), keep.clone()).unwrap_err();
     assert!(matches!(over_file, TarError::NonDirectoryInTheWay(_)), "{over_file}");
 }
 

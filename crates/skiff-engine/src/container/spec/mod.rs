@@ -13,8 +13,10 @@ mod process;
 pub(crate) mod resources;
 pub(crate) mod security;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use skiff_model::id_map::IdMap;
 use skiff_model::oci::{Linux, Process, Root, Spec};
 use skiff_runtime::launch::CgroupDriver;
 
@@ -42,6 +44,8 @@ pub(crate) struct Facts {
     pub init: bool,
     /// AppArmor is enabled on this host.
     pub apparmor: bool,
+    /// Ids of the user namespaces of containers that have one.
+    pub users: Option<IdMap>,
 }
 
 /// Processes of other containers whose namespaces are joined, by what is shared.
@@ -50,6 +54,8 @@ pub(crate) struct Peers {
     pub network: Option<i32>,
     pub ipc: Option<i32>,
     pub pid: Option<i32>,
+    /// The process whose user namespace is joined: what belongs to it takes its rights.
+    pub users: Option<i32>,
     /// `/dev/shm` of the container whose IPC is shared, on the host.
     pub shm: Option<PathBuf>,
 }
@@ -62,6 +68,15 @@ pub(crate) struct Input<'a> {
     pub peers: &'a Peers,
     /// `/etc/hosts` and the like: where they are on the host, `None` for those not bound.
     pub files: super::files::Bound,
+    /// Volumes with somebody else's file system on them.
+    pub foreign_volumes: BTreeSet<String>,
+}
+
+impl Input<'_> {
+    /// Ids of the container's user namespace, if it has one.
+    fn users(&self) -> Option<&IdMap> {
+        super::users::map_of(self.facts, self.record)
+    }
 }
 
 type Step = fn(&Input<'_>, &mut Spec) -> Result<()>;
@@ -72,6 +87,7 @@ const STEPS: &[Step] = &[
     process::environment,
     process::identity,
     namespaces::namespaces,
+    namespaces::users,
     namespaces::names,
     namespaces::sysctls,
     resources::control_group,

@@ -98,9 +98,22 @@ pub(super) fn requested(input: &Input<'_>, spec: &mut Spec) -> Result<()> {
     // A mount below another must come after it.
     mounts.sort_by_key(|mount| Path::new(&mount.point.destination).components().count());
     for mount in mounts {
-        spec.mounts.push(one(mount)?);
+        let mut made = one(mount)?;
+        // Volumes are the containers'; a bind is the host's, whose ids it keeps.
+        if mount.point.kind == "volume" && !input.foreign_volumes.contains(&mount.point.name) {
+            map_ids(input, &mut made);
+        }
+        spec.mounts.push(made);
     }
     Ok(())
+}
+
+/// Shows files with the container's ids to its user namespace.
+fn map_ids(input: &Input<'_>, mount: &mut Mount) {
+    if let Some(map) = input.users() {
+        mount.uid_mappings.clone_from(&map.uids);
+        mount.gid_mappings.clone_from(&map.gids);
+    }
 }
 
 fn one(mount: &ResolvedMount) -> Result<Mount> {
@@ -214,7 +227,9 @@ pub(super) fn etc_files(input: &Input<'_>, spec: &mut Spec) -> Result<()> {
             && !wanted(input, destination)
             && !wanted(input, "/etc")
         {
-            spec.mounts.push(bind(&text(source)?, destination, &[]));
+            let mut made = bind(&text(source)?, destination, &[]);
+            map_ids(input, &mut made);
+            spec.mounts.push(made);
         }
     }
     Ok(())

@@ -79,6 +79,17 @@ fn path_of(kind: NamespaceKind, container: &str, peer: Option<i32>) -> Result<Pa
     Ok(PathBuf::from(format!("/proc/{pid}/ns/{file}")))
 }
 
+/// The user namespace: of its own, or that of a container with which another namespace is shared.
+pub(super) fn users(input: &Input<'_>, spec: &mut Spec) -> Result<()> {
+    let Some(map) = input.users() else { return Ok(()) };
+    let linux = linux_of(spec);
+    let path = input.peers.users.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/user")));
+    linux.namespaces.push(Namespace { kind: NamespaceKind::User, path });
+    linux.uid_mappings.clone_from(&map.uids);
+    linux.gid_mappings.clone_from(&map.gids);
+    Ok(())
+}
+
 /// Host and domain name; only in a namespace where they can be set.
 pub(super) fn names(input: &Input<'_>, spec: &mut Spec) -> Result<()> {
     let own = linux_of(spec)
@@ -98,6 +109,10 @@ pub(super) fn sysctls(input: &Input<'_>, spec: &mut Spec) -> Result<()> {
     let sysctl = &mut linux_of(spec).sysctl;
     if owner(&host.network_mode) == Owner::New {
         for (key, value) in defaults::NETWORK_SYSCTLS {
+            // The range has more groups than a user namespace.
+            if key == "net.ipv4.ping_group_range" && input.users().is_some() {
+                continue;
+            }
             sysctl.insert(key.to_owned(), value.to_owned());
         }
     }

@@ -1,8 +1,10 @@
 //! Specifications of typical requests, against what Docker makes of them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use skiff_model::oci::{Mount, NamespaceKind, Spec};
+use skiff_model::id_map::IdMap;
+use skiff_model::oci::{IdMapping, Mount, NamespaceKind, Spec};
 use skiff_runtime::launch::CgroupDriver;
 
 use super::{Facts, Input, Peers, build, defaults};
@@ -21,6 +23,7 @@ pub(crate) fn facts() -> Facts {
         capabilities: skiff_model::capability::NAMES.map(str::to_owned).to_vec(),
         init: false,
         apparmor: false,
+        users: None,
     }
 }
 
@@ -53,7 +56,9 @@ fn spec_with(json: serde_json::Value, facts: &Facts, peers: &Peers) -> Spec {
         hostname: Some(paths.hostname()),
         resolv_conf: Some(paths.resolv_conf()),
     };
-    build(&Input { record: &record, paths: &paths, facts, peers, files }).unwrap()
+    let foreign_volumes = BTreeSet::from(["foreign".to_owned()]);
+    let input = Input { record: &record, paths: &paths, facts, peers, files, foreign_volumes };
+    build(&input).unwrap()
 }
 
 fn spec(json: serde_json::Value) -> Spec {
@@ -142,8 +147,8 @@ fn a_privileged_container_is_not_held_back() {
 #[test]
 fn namespaces_follow_the_modes() {
     use NamespaceKind::{Cgroup, Ipc, Network, Pid, Uts};
-    let peers =
-        Peers { network: Some(11), ipc: Some(12), pid: Some(13), shm: Some("/d/shm".into()) };
+    let peers = Peers { network: Some(11), ipc: Some(12), pid: Some(13), ..Peers::default() };
+    let peers = Peers { shm: Some("/d/shm".into()), ..peers };
     for (host, expected) in [
         (
             serde_json::json!({"NetworkMode": "host", "IpcMode": "host", "PidMode": "host",
@@ -279,4 +284,43 @@ fn another_user_than_root_holds_no_capabilities() {
     let capabilities = spec.process.as_ref().unwrap().capabilities.clone().unwrap();
     assert!(capabilities.effective.is_empty() && capabilities.permitted.is_empty());
     assert_eq!(capabilities.bounding.len(), 14);
+}
+
+#[test]
+fn users_of_its_own_are_mapped_on_what_is_the_containers() {
+    let uids = vec![IdMapping { container_id: 0, host_id: 1000, size: 10 }];
+    let users = Some(IdMap { uids: uids.clone(), gids: uids.clone() });
+    let facts = Facts { users, ..facts() };
+    let volume = |name: &str| {
+        serde_json::json!({
+            "point": {"Type": "volume", "Name": name, "Destination": format!("/{name}")},
+            "source": format!("/volumes/{name}"),
+        })
+    };
+    let bind = serde_json::json!({
+        "point": {"Type": "bind", "Destination": "/bind"}, "source": "/host",
+    });
+    let mounts = [volume("own"), volume("foreign"), bind];
+    let json = serde_json::json!({"mounts": mounts});
+    let spec = spec_with(json.clone(), &facts, &Peers::default());
+    let user = |spec: &Spec| {
+        let linux = spec.linux.as_ref().unwrap();
+        let mut users = linux.namespaces.iter().filter(|it| it.kind == NamespaceKind::User);
+        users.next().map(|namespace| namespace.path.clone())
+    };
+    assert_eq!(user(&spec), Some(None));
+    assert_eq!(spec.linux.as_ref().unwrap().uid_mappings, uids);
+    for (path, mapped) in
+        [("/own", true), ("/foreign", false), ("/bind", false), ("/etc/hosts", true)]
+    {
+        assert_eq!(!mount(&spec, path).uid_mappings.is_empty(), mapped, "{path}");
+    }
+    assert!(!spec.linux.as_ref().unwrap().sysctl.contains_key("net.ipv4.ping_group_range"));
+    let peers = Peers { users: Some(7), ..Peers::default() };
+    let spec = spec_with(json.clone(), &facts, &peers);
+    assert_eq!(user(&spec), Some(Some("/proc/7/ns/user".into())));
+    let mut json = json;
+    json["host_config"] = serde_json::json!({"UsernsMode": "host"});
+    let spec = spec_with(json, &facts, &Peers::default());
+    assert!(user(&spec).is_none() && mount(&spec, "/own").uid_mappings.is_empty());
 }

@@ -184,3 +184,43 @@ fn configurations_are_refused_in_dockers_words() {
         assert_eq!(error.to_string(), message, "{json}");
     }
 }
+
+#[test]
+fn devices_without_a_driver_and_sizes_without_quota_are_refused_in_dockers_words() {
+    for (json, message) in [
+        (
+            serde_json::json!({"DeviceRequests": [{"Count": -1, "Capabilities": [["gpu"], ["a", "b"]]}]}),
+            "could not select device driver \"\" with capabilities: [[gpu] [a b]]",
+        ),
+        (
+            serde_json::json!({"DeviceRequests": [{"Driver": "cdi", "DeviceIDs": ["v.com/c=x"]}]}),
+            "could not select device driver \"cdi\" with capabilities: []",
+        ),
+        (serde_json::json!({"StorageOpt": {"x": "1"}}), "Unknown option x"),
+        (
+            serde_json::json!({"StorageOpt": {"size": "1G"}}),
+            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+        ),
+    ] {
+        let host: HostConfig = serde_json::from_value(json).unwrap();
+        let checked = host_config(&host, &EngineConfig::new("/d", "/r", "/x"), HOST);
+        assert_eq!(checked.unwrap_err().to_string(), message);
+    }
+}
+
+#[test]
+fn users_of_their_own_exclude_what_is_the_hosts() {
+    let mut engine = EngineConfig::new("/d", "/r", "/x");
+    engine.users = Some(skiff_model::id_map::IdMap::default());
+    for (json, part) in [
+        (serde_json::json!({"Privileged": true}), "privileged mode is incompatible"),
+        (serde_json::json!({"NetworkMode": "host"}), "cannot share the host's network"),
+        (serde_json::json!({"PidMode": "host"}), "cannot share the host PID namespace"),
+    ] {
+        let mut host: HostConfig = serde_json::from_value(json).unwrap();
+        let refused = host_config(&host, &engine, HOST).unwrap_err().to_string();
+        assert!(refused.contains(part), "{refused}");
+        host.userns_mode = "host".to_owned();
+        assert!(host_config(&host, &engine, HOST).is_ok(), "{part}");
+    }
+}

@@ -244,7 +244,7 @@ impl Applier<'_> {
 
     fn set_directory(&mut self, dir: &Rc<Dir>, entry: &Entry) -> Result<(), TarError> {
         self.applied.ignored_xattrs +=
-            metadata::set_open(&dir.fd, entry, self.options.owner, 0o700)?;
+            metadata::set_open(&dir.fd, entry, self.options.owner_of(entry)?, 0o700)?;
         let atime = entry.atime.unwrap_or(entry.mtime);
         self.dir_times.push((dir.real.clone(), atime, entry.mtime));
         Ok(())
@@ -253,7 +253,7 @@ impl Applier<'_> {
     fn set_by_name(&mut self, dir: &Dir, name: &[u8], entry: &Entry) -> Result<(), TarError> {
         let expect = entry.mode & !self.umask;
         self.applied.ignored_xattrs +=
-            metadata::set_by_name(&dir.fd, name, entry, self.options.owner, expect)?;
+            metadata::set_by_name(&dir.fd, name, entry, self.options.owner_of(entry)?, expect)?;
         Ok(())
     }
 }

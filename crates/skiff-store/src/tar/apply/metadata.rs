@@ -37,11 +37,10 @@ pub(super) fn set_times(fd: impl AsFd, atime: Time, mtime: Time) -> io::Result<(
 pub(super) fn set_open(
     fd: impl AsFd,
     entry: &Entry,
-    owner: Option<(u32, u32)>,
+    (uid, gid): (u32, u32),
     created: u32,
 ) -> Result<u64, TarError> {
     let fd = fd.as_fd();
-    let (uid, gid) = owner.unwrap_or((entry.uid, entry.gid));
     // Files are made as root; a directory may be an older one of somebody else's.
     if (uid, gid) != (0, 0) || entry.kind == Kind::Directory {
         fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
@@ -65,11 +64,10 @@ pub(super) fn set_by_name(
     dir: BorrowedFdArg<'_>,
     name: &[u8],
     entry: &Entry,
-    owner: Option<(u32, u32)>,
+    (uid, gid): (u32, u32),
     created: u32,
 ) -> Result<u64, TarError> {
     let os_name = OsStr::from_bytes(name);
-    let (uid, gid) = owner.unwrap_or((entry.uid, entry.gid));
     if (uid, gid) != (0, 0) {
         let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
         chownat(dir, os_name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)

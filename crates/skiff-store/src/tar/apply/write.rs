@@ -51,7 +51,7 @@ impl Applier<'_> {
                 .map_err(|error| TarError::entry("write", &entry.path, error))?;
         }
         self.applied.ignored_xattrs +=
-            metadata::set_open(&file, entry, self.options.owner, created)?;
+            metadata::set_open(&file, entry, self.options.owner_of(entry)?, created)?;
         let atime = entry.atime.unwrap_or(entry.mtime);
         metadata::set_times(&file, atime, entry.mtime)
             .map_err(|error| TarError::entry("set times of", &entry.path, error))
