@@ -101,13 +101,25 @@ fn mount_at(path: &Path) -> Option<u64> {
 
 /// Makes the root's mount, detached.
 pub(super) fn open(plan: &RootPlan) -> Result<OwnedFd, LaunchError> {
-    match &plan.rootfs {
+    make(&plan.rootfs, plan.label.as_deref())
+}
+
+fn make(rootfs: &Rootfs, label: Option<&str>) -> Result<OwnedFd, LaunchError> {
+    match rootfs {
         Rootfs::Path(path) => open_bind(path, true),
         Rootfs::Overlay { lowers, upper, work, volatile } => {
-            let overlay = Overlay { lowers, upper, work, volatile: *volatile };
-            overlay.mount(plan.label.as_deref())
+            Overlay { lowers, upper, work, volatile: *volatile }.mount(label)
         }
     }
+}
+
+/// Mounts a root where the caller's own mounts are.
+pub(crate) fn mount_at_place(
+    rootfs: &Rootfs,
+    label: Option<&str>,
+    place: &Path,
+) -> Result<(), LaunchError> {
+    move_to(&make(rootfs, label)?, place)
 }
 
 /// A directory to attach the root at; visible nowhere but in the container's mount namespace. Not

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::error::{CgroupError, Result};
 use super::layout::{Layout, LayoutMode};
-use super::{CgroupConfig, CgroupPaths, ControllerDir};
+use super::{CgroupConfig, CgroupPaths, Controller, ControllerDir};
 
 /// Resolves the path of a group that we make ourselves.
 pub(super) fn resolve(layout: &Layout, config: &CgroupConfig) -> Result<CgroupPaths> {
@@ -29,6 +29,35 @@ pub(super) fn in_hierarchies(layout: &Layout, absolute: bool, inside: &Path) -> 
         })
         .collect();
     CgroupPaths { v1, ..CgroupPaths::default() }
+}
+
+/// Finds the groups of a process's `/proc/PID/cgroup` that are a container's own: its id is in the
+/// name of each.
+pub(super) fn of_process(layout: &Layout, table: &str, id: &str) -> CgroupPaths {
+    let mut paths = CgroupPaths::default();
+    for line in table.lines() {
+        let mut parts = line.splitn(3, ':');
+        let (Some(_), Some(names), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+            continue;
+        };
+        if !path.contains(id) {
+            continue;
+        }
+        let inside = path.trim_start_matches('/');
+        if names.is_empty() {
+            paths.unified = layout.unified.as_ref().map(|root| root.join(inside));
+            continue;
+        }
+        let is_named =
+            |controller: &Controller| names.split(',').any(|name| name == controller.name());
+        let found =
+            layout.hierarchies.iter().find(|hierarchy| hierarchy.controllers.iter().any(is_named));
+        if let Some(hierarchy) = found {
+            let dir = hierarchy.mount_point.join(inside);
+            paths.v1.push(ControllerDir { controllers: hierarchy.controllers.clone(), dir });
+        }
+    }
+    paths
 }
 
 /// Splits a path into whether it is absolute and its normal components. A path that leaves its
