@@ -41,8 +41,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let mut command = Command::new(&program);
     command.args(args);
-    // It executes with no signal blocked, and comes back only when it cannot.
     let execute = || {
+        let _ = signal::reset_all();
+        // It comes back only when it cannot.
         let error = command.exec();
         let kind = match error.kind() {
             io::ErrorKind::NotFound => LaunchErrorKind::NotFound,

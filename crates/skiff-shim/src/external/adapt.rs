@@ -11,6 +11,10 @@ use skiff_runtime::launch::{LaunchError, LaunchErrorKind, UserRequest};
 
 use super::{failed, words};
 
+/// The oldest version that has what we use, and a runtime ignores what it does not know: crun before
+/// 1.8.5 refuses anything newer than 1.0.
+const VERSION: &str = "1.0.2";
+
 const DIRECTORY_MODE: u32 = 0o755;
 
 /// The specification of the bundle; its root file system is mounted at `rootfs`.
@@ -20,6 +24,7 @@ pub(super) fn spec(
     rootfs: &Path,
 ) -> Result<Spec, LaunchError> {
     let mut spec = spec.clone();
+    VERSION.clone_into(&mut spec.oci_version);
     let readonly = spec.root.as_ref().is_some_and(|root| root.readonly);
     spec.root = Some(Root { path: PathBuf::from(super::bundle::ROOTFS), readonly });
     if let Some(process) = &mut spec.process {

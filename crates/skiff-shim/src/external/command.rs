@@ -80,6 +80,7 @@ impl<'a> Invocation<'a> {
         }
         let mut command = Command::new(&self.runtime.path);
         command.args(arguments(self.runtime, &log, words));
+        skiff_sys::signal::reset_in_child(&mut command);
         let spawned = self.set_streams(&mut command, streams).and_then(|()| command.spawn());
         let child = spawned.map_err(|error| self.failure(&describe_spawn(self.runtime, &error)));
         Ok(Running { invocation: *self, child: child? })
