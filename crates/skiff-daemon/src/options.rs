@@ -75,7 +75,7 @@ pub(crate) static TABLE: &[Flag] = &[
     flag("shutdown-timeout", None, Int, "shutdown-timeout", "Taken; the daemon's end stops no container"),
     flag("storage-driver", Some('s'), Text, "storage-driver", "Only overlay2"),
     flag("exec-opt", None, List, "exec-opts", "native.cgroupdriver=cgroupfs or =systemd"),
-    flag("add-runtime", None, List, "runtimes", "Accept NAME=PATH as a runtime's name; containers run on the built-in one"),
+    flag("add-runtime", None, List, "runtimes", "Let containers be run by another OCI runtime with runc's command line (NAME=PATH)"),
     flag("version", Some('v'), Bool, "", "Show the version and leave"),
     flag("help", Some('h'), Bool, "", "Show this and leave"),
 

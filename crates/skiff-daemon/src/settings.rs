@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+use skiff_engine::config::{BUILT_IN_ALIASES, BUILT_IN_RUNTIME, RuntimeConfig};
 use skiff_model::size::parse_bytes;
 use thiserror::Error;
 
@@ -77,7 +78,7 @@ pub(crate) struct Settings {
     pub(crate) dns: Vec<String>,
     pub(crate) dns_search: Vec<String>,
     pub(crate) dns_opts: Vec<String>,
-    pub(crate) runtimes: Vec<String>,
+    pub(crate) runtimes: BTreeMap<String, RuntimeConfig>,
     pub(crate) default_runtime: String,
     /// Options of parts that are not there yet, by flag.
     pub(crate) recorded: BTreeMap<&'static str, Vec<String>>,
@@ -244,9 +245,7 @@ fn member(option: &str, key: &str, value: &Value) -> Result<String, String> {
             };
             format!("{}:{}", number("Soft")?, number("Hard")?)
         }
-        ("runtimes", Value::Object(runtime)) => {
-            runtime.get("path").and_then(Value::as_str).unwrap_or_default().to_owned()
-        }
+        ("runtimes", runtime) => return Ok(format!("{key}={}", runtime_text(key, runtime)?)),
         (_, Value::String(text)) => text.clone(),
         (_, value) => value.to_string(),
     };
@@ -372,25 +371,70 @@ fn check_storage(merged: &Merged) -> Result<(), SettingsError> {
     }
 }
 
-fn runtimes(merged: &Merged) -> Result<(Vec<String>, String), SettingsError> {
-    let mut names: Vec<String> = vec!["runc".to_owned(), "io.containerd.runc.v2".to_owned()];
-    for (name, _) in merged.pairs("add-runtime")? {
-        if name == "runc" {
-            return Err(refused("runtime name 'runc' is reserved"));
-        }
-        if !names.contains(&name) && name != "skiff" {
-            names.push(name);
+/// A runtime of the file as the flag would have it: its path, and with arguments the object itself,
+/// which no path looks like.
+fn runtime_text(name: &str, runtime: &Value) -> Result<String, String> {
+    let member = |key: &str| runtime.get(key).filter(|value| !value.is_null());
+    for key in ["runtimeType", "options"] {
+        if member(key).is_some() {
+            return Err(format!(
+                "runtimes: {name}: {key}: only runtimes with a path are supported, which have \
+                 runc's command line"
+            ));
         }
     }
-    let default = match merged.text("default-runtime", "skiff") {
-        name if name.is_empty() => "skiff".to_owned(),
+    let path = member("path").and_then(Value::as_str).filter(|path| !path.is_empty());
+    let path = path.ok_or_else(|| format!("runtimes: {name}: a path must be configured"))?;
+    match member("runtimeArgs") {
+        None => Ok(path.to_owned()),
+        Some(Value::Array(args)) if args.iter().all(Value::is_string) => {
+            Ok(serde_json::json!({"path": path, "runtimeArgs": args}).to_string())
+        }
+        Some(other) => Err(format!("runtimes: {name}: unexpected value {other}")),
+    }
+}
+
+fn runtimes(merged: &Merged) -> Result<(BTreeMap<String, RuntimeConfig>, String), SettingsError> {
+    let option = "add-runtime";
+    let mut runtimes = BTreeMap::new();
+    for text in merged.list(option) {
+        let wrong = || invalid(option, format!("invalid runtime argument: {text}"));
+        let (name, value) = text.split_once('=').ok_or_else(wrong)?;
+        let (name, value) = (name.trim(), value.trim());
+        // It becomes the name of a directory.
+        let is_name = !name.is_empty() && !name.contains(['/', '\0']) && !name.starts_with('.');
+        if !is_name || value.is_empty() {
+            return Err(wrong());
+        }
+        if name == BUILT_IN_RUNTIME {
+            return Err(invalid(option, format!("runtime name '{name}' is reserved")));
+        }
+        if runtimes.insert(name.to_owned(), runtime(value)).is_some() {
+            return Err(invalid(option, format!("runtime '{name}' was already defined")));
+        }
+    }
+    let default = match merged.text("default-runtime", BUILT_IN_RUNTIME) {
+        name if name.is_empty() => BUILT_IN_RUNTIME.to_owned(),
         name => name,
     };
-    if default != "skiff" && !names.contains(&default) {
+    let built_in = default == BUILT_IN_RUNTIME || BUILT_IN_ALIASES.contains(&default.as_str());
+    if !built_in && !runtimes.contains_key(&default) {
         let reason = format!("specified default runtime '{default}' does not exist");
         return Err(refused(reason));
     }
-    Ok((names, default))
+    Ok((runtimes, default))
+}
+
+/// Reads what [`runtime_text`] wrote, or a flag's path.
+fn runtime(text: &str) -> RuntimeConfig {
+    let object: Option<Map<String, Value>> = serde_json::from_str(text).ok();
+    let member = |key: &str| object.as_ref().and_then(|object| object.get(key));
+    let path = member("path").and_then(Value::as_str).unwrap_or(text);
+    let args = member("runtimeArgs").and_then(Value::as_array).into_iter().flatten();
+    RuntimeConfig {
+        path: PathBuf::from(path),
+        args: args.filter_map(Value::as_str).map(str::to_owned).collect(),
+    }
 }
 
 fn log_level(merged: &Merged) -> Result<String, SettingsError> {

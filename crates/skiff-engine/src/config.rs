@@ -7,6 +7,29 @@ use std::path::PathBuf;
 
 pub use skiff_runtime::launch::CgroupDriver;
 
+/// The name of the runtime that is this executable.
+pub const BUILT_IN_RUNTIME: &str = "skiff";
+
+/// Names by which Docker's users know the runtime that is there anyway. They mean the built-in one
+/// unless the administrator gave them to another.
+pub const BUILT_IN_ALIASES: [&str; 2] = ["runc", "io.containerd.runc.v2"];
+
+/// An OCI runtime with runc's command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuntimeConfig {
+    /// A path, or a name that is looked up in `PATH`.
+    pub path: PathBuf,
+    /// Come before all other arguments.
+    pub args: Vec<String>,
+}
+
+/// Who runs a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runtime<'a> {
+    BuiltIn,
+    External(&'a RuntimeConfig),
+}
+
 /// Settings of an engine.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -46,8 +69,8 @@ pub struct EngineConfig {
     pub labels: Vec<String>,
     /// Seconds between asking a container to stop and killing it, unless it says otherwise.
     pub stop_timeout_s: i64,
-    /// Names that `HostConfig.Runtime` may have besides ours.
-    pub runtimes: Vec<String>,
+    /// Other programs that run containers, by the names that `HostConfig.Runtime` calls them.
+    pub runtimes: BTreeMap<String, RuntimeConfig>,
     pub default_runtime: String,
     pub debug: bool,
     /// Ids of the user namespaces that containers get; `None` leaves them in the host's.
@@ -55,6 +78,14 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
+    /// Who runs containers that name this runtime; `None` if there is no such.
+    pub(crate) fn runtime(&self, name: &str) -> Option<Runtime<'_>> {
+        match self.runtimes.get(name) {
+            Some(runtime) => Some(Runtime::External(runtime)),
+            None => is_built_in(name).then_some(Runtime::BuiltIn),
+        }
+    }
+
     /// The defaults, for these two directories and this executable.
     pub fn new(
         data_root: impl Into<PathBuf>,
@@ -81,10 +112,34 @@ impl EngineConfig {
             dns_options: Vec::new(),
             labels: Vec::new(),
             stop_timeout_s: 10,
-            runtimes: Vec::new(),
-            default_runtime: "skiff".to_owned(),
+            runtimes: BTreeMap::new(),
+            default_runtime: BUILT_IN_RUNTIME.to_owned(),
             debug: false,
             users: None,
         }
+    }
+}
+
+/// Whether a name means the built-in runtime, if no other has it. Records from before there was a
+/// choice have none.
+fn is_built_in(name: &str) -> bool {
+    name.is_empty() || name == BUILT_IN_RUNTIME || BUILT_IN_ALIASES.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dockers_names_mean_the_built_in_runtime_unless_they_were_given_away() {
+        let mut config = EngineConfig::new("/d", "/x", "/skiff");
+        for name in ["", "skiff", "runc", "io.containerd.runc.v2"] {
+            assert_eq!(config.runtime(name), Some(Runtime::BuiltIn), "{name}");
+        }
+        assert_eq!(config.runtime("crun"), None);
+        let other = RuntimeConfig { path: "/bin/runc".into(), args: Vec::new() };
+        config.runtimes.insert("runc".to_owned(), other.clone());
+        assert_eq!(config.runtime("runc"), Some(Runtime::External(&other)));
+        assert_eq!(config.runtime("io.containerd.runc.v2"), Some(Runtime::BuiltIn));
     }
 }

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use skiff_model::oci::{Hook, State};
+use skiff_sys::signal;
 
 use crate::failure::{Context, of_kind};
 use crate::launch::{LaunchError, LaunchErrorKind};
@@ -43,6 +44,8 @@ fn run_one(hook: &Hook, state: &State) -> Result<(), LaunchError> {
     }
     command.env_clear().envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // A hook may be told to end, and so may what it starts.
+    signal::reset_in_child(&mut command);
     let mut child = command.spawn().context(|| format!("start {name}"))?;
     let mut run = Run { deadline: hook.timeout.map(deadline), output: Vec::new() };
     let ended = run.attend(&mut child, &state);
@@ -166,6 +169,16 @@ mod tests {
         let script =
             r#"read line; case $line in *'"id":"abc"'*) test "$WORD$HOME" = x;; *) exit 9;; esac"#;
         run("test", &[hook(script, None)], &state).unwrap();
+    }
+
+    #[test]
+    fn no_signal_is_kept_from_a_hook() {
+        let set = std::thread::spawn(|| {
+            signal::block_all().unwrap();
+            let script = "grep -q '^SigBlk:.0*$' /proc/self/status";
+            run("test", &[hook(script, None)], &State::default())
+        });
+        set.join().unwrap().unwrap();
     }
 
     #[test]

@@ -1,17 +1,24 @@
 //! A minimal process 1: starts the program as its child, passes every signal on to it, reaps what
 //! the container's processes leave behind, and ends with the program's exit status.
+//!
+//! The built-in runtime becomes it without an exec ([`run`]). Other runtimes execute it in the
+//! container, where it is bound to [`PATH`] ([`main`]).
 
-use std::io;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 
 use rustix::process::{DumpableBehavior, Pid, set_dumpable_behavior};
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
 use skiff_sys::clone::{self, CloneRequest};
+use skiff_sys::fork::{Fork, fork};
 use skiff_sys::process::{self, Exit};
 use skiff_sys::{fds, signal};
 
 use crate::facts;
 use crate::failure::failed;
-use crate::launch::LaunchError;
+use crate::launch::{LaunchError, LaunchErrorKind};
 
 /// Number of SIGCHLD.
 const CHILD: i32 = 17;
@@ -22,16 +29,80 @@ const GO: i32 = 10;
 /// Name shown by `ps`.
 const NAME: &std::ffi::CStr = c"docker-init";
 
+/// Where it is in containers of other runtimes.
+pub const PATH: &str = "/sbin/docker-init";
+
+/// Runs as process 1: the arguments are those after the name, `-- PROGRAM ARGUMENTS`.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args = args.into_iter().skip_while(|arg| arg == "--");
+    let Some(program) = args.next() else {
+        let _ = writeln!(io::stderr(), "usage: docker-init -- PROGRAM [ARGUMENT...]");
+        return ExitCode::from(1);
+    };
+    let mut command = Command::new(&program);
+    command.args(args);
+    let execute = || {
+        let _ = signal::reset_all();
+        // It comes back only when it cannot.
+        let error = command.exec();
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => LaunchErrorKind::NotFound,
+            _ => LaunchErrorKind::NotExecutable,
+        };
+        let failure = failed(format_args!("exec {}", program.display()), error);
+        LaunchError { kind, ..failure }
+    };
+    let give_up = |error: &LaunchError| {
+        say(error);
+        clone::exit(if error.kind == LaunchErrorKind::NotFound { 127 } else { 126 })
+    };
+    say(&serve(spawn_old, execute, give_up));
+    ExitCode::from(1)
+}
+
+fn say(error: &LaunchError) {
+    // Without a place for words there is still the exit code.
+    let _ = writeln!(io::stderr(), "docker-init: {error}");
+}
+
 /// Runs `program`, which executes and returns only on failure, as the child of this init. Returns
 /// only when there is no child; what the child fails with goes to `fail`.
 pub(crate) fn run(
     program: impl FnOnce() -> LaunchError,
     fail: impl FnOnce(&LaunchError),
 ) -> LaunchError {
+    let spawn = |body: Body<'_>| {
+        let child = clone::spawn(CloneRequest::default(), body)?;
+        // The number is enough for a parent that does not reap before it is done with it.
+        std::mem::forget(child.pidfd);
+        Ok(child.pid)
+    };
+    serve(spawn, program, fail)
+}
+
+/// What a child does; gives its exit status.
+type Body<'a> = &'a mut dyn FnMut() -> i32;
+
+/// Makes a child as it was done of old: where a seccomp filter is in force already, `clone3(2)`
+/// does not exist.
+fn spawn_old(body: Body<'_>) -> io::Result<i32> {
+    match fork()? {
+        Fork::Parent(pid) => Ok(pid),
+        Fork::Child => clone::exit(body()),
+    }
+}
+
+fn serve(
+    spawn: impl FnOnce(Body<'_>) -> io::Result<i32>,
+    program: impl FnOnce() -> LaunchError,
+    fail: impl FnOnce(&LaunchError),
+) -> LaunchError {
     if let Err(error) = signal::block_all() {
         return failed("block signals", error);
     }
-    let child = clone::spawn(CloneRequest::default(), || {
+    let mut once = Some((program, fail));
+    let child = spawn(&mut || {
+        let Some((program, fail)) = once.take() else { return 1 };
         lead_terminal();
         // All signals are blocked, and only init has a reason to send one this early.
         let _ = signal::wait_any();
@@ -41,8 +112,6 @@ pub(crate) fn run(
     match child {
         Err(error) => failed("start the program under init", error),
         Ok(child) => {
-            // The number is enough for a parent that does not reap before it is done with it.
-            std::mem::forget(child.pidfd);
             // Everything, so that whoever waits for the program's execution sees the end.
             let closed = fds::close_from(3);
             let _ = rustix::process::chdir("/");
@@ -51,8 +120,8 @@ pub(crate) fn run(
                 show();
             }
             // Now, so that even the program's first instruction finds its process 1 as it stays.
-            let _ = process::kill(child.pid, GO);
-            clone::exit(attend(child.pid))
+            let _ = process::kill(child, GO);
+            clone::exit(attend(child))
         }
     }
 }

@@ -16,7 +16,7 @@ pub mod container;
 pub mod facts;
 mod failure;
 mod hooks;
-mod init;
+pub mod init;
 pub mod join;
 pub mod launch;
 mod notify;
@@ -30,6 +30,16 @@ pub fn warm_up() {
     facts::host();
     // Whoever needs it and cannot have it gets the error then.
     let _ = cgroup::host_layout();
+}
+
+/// Mounts a root file system at `place` in the caller's own mount namespace: for runtimes that are
+/// other programs and take a root that is there.
+pub fn mount_rootfs(
+    rootfs: &launch::Rootfs,
+    label: Option<&str>,
+    place: &std::path::Path,
+) -> Result<(), launch::LaunchError> {
+    apply::mount_at_place(rootfs, label, place)
 }
 
 pub use container::{

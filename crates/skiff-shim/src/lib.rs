@@ -5,6 +5,7 @@
 //! other is counted in pages; a monitor never ends before its container.
 
 pub mod client;
+pub mod external;
 pub mod frame;
 pub mod keeper;
 pub mod log;

@@ -71,6 +71,26 @@ pub struct LaunchRequest {
     pub log: LogTarget,
     /// Clients waiting for the container to start.
     pub attach: Vec<AttachRequest>,
+    /// The program that runs the container; `None` is ourselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<ExternalRuntime>,
+}
+
+/// An OCI runtime that is another program, with runc's command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalRuntime {
+    /// What the administrator calls it.
+    pub name: String,
+    /// A path, or a name that is looked up in `PATH`.
+    pub path: PathBuf,
+    /// Come before all arguments of ours.
+    pub args: Vec<String>,
+    /// Where it keeps the state of its containers (`--root`).
+    pub root: PathBuf,
+    /// The container's bundle, to be made; its parent need not exist. See [`crate::external`].
+    pub bundle: PathBuf,
+    /// It has systemd manage control groups.
+    pub systemd_cgroup: bool,
 }
 
 /// Where output is recorded.

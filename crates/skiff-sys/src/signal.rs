@@ -3,6 +3,8 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use crate::check;
 
@@ -18,6 +20,13 @@ pub fn reset_all() -> io::Result<()> {
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     set_mask(&empty_set())
+}
+
+/// Has a command begin as [`reset_all`] leaves a process: those whose signals are blocked start
+/// programs whose signals are blocked, too, down to the last one.
+pub fn reset_in_child(command: &mut Command) {
+    // SAFETY: the closure makes system calls only, and allocates and locks nothing.
+    unsafe { command.pre_exec(reset_all) };
 }
 
 /// Blocks every signal that can be blocked.

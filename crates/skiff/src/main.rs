@@ -1,8 +1,9 @@
 //! The one executable: which part of Skiff it is, its name or first argument decides.
 //!
 //! `skiff` or `docker` is the command line, `dockerd` or `skiff daemon` the daemon, `runc` or
-//! `skiff runtime` the OCI runtime, `skiff keeper` the resident part that the daemon starts, and
-//! `hello` the program of the built-in image. There is no logic here.
+//! `skiff runtime` the OCI runtime, `skiff keeper` the resident part that the daemon starts,
+//! `docker-init` the process 1 of containers whose runtime is another program, and `hello` the
+//! program of the built-in image. There is no logic here.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
     match name.to_str() {
         Some("dockerd") => return skiff_daemon::main(args.split_off(1)),
         Some("runc") => return skiff_runtime::command::main(args.split_off(1)),
+        Some("docker-init") => return skiff_runtime::init::main(args.split_off(1)),
         Some("skiff-keeper") => return skiff_shim::keeper::main(args.split_off(1)),
         Some("hello") => {
             print!("{}", skiff_engine::image::hello::hello_text());

@@ -51,9 +51,37 @@ fn flags_and_file_say_the_same() {
     .unwrap();
     assert_eq!(format!("{flags:?}"), format!("{file:?}"));
     assert_eq!(flags.default_ulimits, [("nofile".to_owned(), 5, 6)]);
-    assert_eq!(flags.runtimes, ["runc", "io.containerd.runc.v2", "x"]);
+    assert_eq!(flags.runtimes["x"].path, Path::new("/bin/x"));
     assert_eq!(flags.recorded["mtu"], ["1400"]);
     assert!(flags.systemd_cgroup && flags.debug);
+}
+
+#[test]
+fn a_runtime_of_the_file_has_a_path_and_arguments() {
+    let text = r#"{"runtimes":{"a":{"path":"crun","runtimeArgs":["--debug","--x=y z"]},
+                               "runc":{"path":"/sbin/runc","runtimeArgs":null}},
+                   "default-runtime":"runc"}"#;
+    let settings = from_file("", text).unwrap();
+    let a = RuntimeConfig { path: "crun".into(), args: vec!["--debug".into(), "--x=y z".into()] };
+    let runc = RuntimeConfig { path: "/sbin/runc".into(), args: Vec::new() };
+    let expect = [("a".to_owned(), a), ("runc".to_owned(), runc)];
+    assert_eq!(settings.runtimes, expect.into());
+    assert_eq!(settings.default_runtime, "runc");
+    for (text, expect) in [
+        (r#"{"runtimes":{"a":{}}}"#, "runtimes: a: a path must be configured"),
+        (r#"{"runtimes":{"a":{"path":""}}}"#, "runtimes: a: a path must be configured"),
+        (
+            r#"{"runtimes":{"a":{"runtimeType":"io.containerd.kata.v2"}}}"#,
+            "runtimes: a: runtimeType: only runtimes with a path are supported, which have runc's \
+             command line",
+        ),
+        (
+            r#"{"runtimes":{"a":{"path":"/x","runtimeArgs":"-d"}}}"#,
+            r#"runtimes: a: unexpected value "-d""#,
+        ),
+    ] {
+        assert_eq!(from_file("", text).unwrap_err(), expect, "{text}");
+    }
 }
 
 #[test]
@@ -95,6 +123,17 @@ fn wrong_values_are_refused() {
         ("-l loud", "invalid logging level: loud"),
         ("--log-format xml", "invalid value for log-format: invalid log format: xml"),
         ("--exec-opt a=b", "invalid value for exec-opt: invalid option: a=b"),
+        ("--add-runtime x", "invalid value for add-runtime: invalid runtime argument: x"),
+        ("--add-runtime x=", "invalid value for add-runtime: invalid runtime argument: x="),
+        ("--add-runtime a/b=c", "invalid value for add-runtime: invalid runtime argument: a/b=c"),
+        (
+            "--add-runtime skiff=/x",
+            "invalid value for add-runtime: runtime name 'skiff' is reserved",
+        ),
+        (
+            "--add-runtime x=/a --add-runtime x=/b",
+            "invalid value for add-runtime: runtime 'x' was already defined",
+        ),
         ("--default-runtime kata", "specified default runtime 'kata' does not exist"),
         (
             "--default-ulimit nofile=5:4",

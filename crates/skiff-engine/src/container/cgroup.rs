@@ -3,7 +3,7 @@
 
 use std::{fs, io};
 
-use skiff_runtime::cgroup::{Cgroup, CgroupPaths, Controller, ControllerDir, host_layout};
+use skiff_runtime::cgroup::{Cgroup, CgroupPaths, host_layout};
 
 use super::record::Record;
 use super::spec::resources::DEFAULT_PARENT;
@@ -25,31 +25,7 @@ pub(crate) fn of(record: &Record, pid: i32) -> Result<Cgroup> {
         }
     })?;
     let layout = host_layout().map_err(|error| Error::failed(what(), error))?;
-    let mut paths = CgroupPaths::default();
-    for line in text.lines() {
-        let mut parts = line.splitn(3, ':');
-        let (Some(_), Some(names), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
-            continue;
-        };
-        // Only groups of its own: the id is in the name of each.
-        if !path.contains(&record.id) {
-            continue;
-        }
-        if names.is_empty() {
-            if let Some(root) = &layout.unified {
-                paths.unified = Some(root.join(path.trim_start_matches('/')));
-            }
-            continue;
-        }
-        let is_named =
-            |controller: &Controller| names.split(',').any(|name| name == controller.name());
-        let found =
-            layout.hierarchies.iter().find(|hierarchy| hierarchy.controllers.iter().any(is_named));
-        if let Some(hierarchy) = found {
-            let dir = hierarchy.mount_point.join(path.trim_start_matches('/'));
-            paths.v1.push(ControllerDir { controllers: hierarchy.controllers.clone(), dir });
-        }
-    }
+    let paths = CgroupPaths::of_process(layout, &text, &record.id);
     // A process that has ended is in no group of v1 but the root, while nobody has reaped it.
     if paths == CgroupPaths::default() {
         return Err(ended());

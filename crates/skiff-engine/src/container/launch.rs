@@ -2,19 +2,20 @@
 
 use skiff_api::HostConfig;
 use skiff_model::id_map::IdMap;
+use skiff_model::oci::{Seccomp, Spec};
 use skiff_runtime::launch::{
-    Launch, LaunchError, LaunchErrorKind, Rootfs, SeccompSource, UserRequest,
+    CgroupDriver, Launch, LaunchError, LaunchErrorKind, Rootfs, SeccompSource, UserRequest,
 };
 use skiff_runtime::seccomp;
-use skiff_shim::protocol::{ExitRecord, LaunchRequest, LogTarget};
+use skiff_shim::protocol::{ExitRecord, ExternalRuntime, LaunchRequest, LogTarget};
 
 use super::record::{Paths, Record, ensure_dir};
 use super::registry::View;
-use super::spec::security::{Options, Seccomp};
+use super::spec::security::{Options, Seccomp as SeccompOption};
 use super::spec::{self, Input, Peers};
 use super::spec::{Owner, owner};
-use super::{effect, files, users};
-use crate::config::EngineConfig;
+use super::{effect, files, users, validate};
+use crate::config::{EngineConfig, Runtime};
 use crate::error::{Error, Kind, Result};
 use crate::{Core, volume};
 
@@ -54,14 +55,15 @@ fn request(core: &Core, record: &Record, paths: &Paths) -> Result<LaunchRequest>
         foreign_volumes: volume::mounted_over(core, record),
     };
     let mut spec = spec::build(&input)?;
-    let capabilities = spec.process.as_ref().and_then(|process| process.capabilities.as_ref());
-    let bounding = capabilities.map_or(&[][..], |sets| &sets.bounding);
-    let seccomp = filter(&core.config, &record.host_config, bounding)?;
-    if seccomp.is_none()
-        && let Some(linux) = &mut spec.linux
-    {
-        linux.seccomp = None;
-    }
+    let runtime = runtime(&core.config, record, paths)?;
+    let init = record.host_config.init.unwrap_or(core.facts.init);
+    let seccomp = match &runtime {
+        None => filter(&core.config, &record.host_config, bounding(&spec))?,
+        Some(_) => {
+            suit_external(&core.config, record, init, &mut spec)?;
+            None
+        }
+    };
     let launch = Launch {
         id: record.id.clone(),
         bundle: paths.dir.clone(),
@@ -73,7 +75,7 @@ fn request(core: &Core, record: &Record, paths: &Paths) -> Result<LaunchRequest>
             additional_groups: record.host_config.group_add.to_vec(),
         }),
         seccomp: seccomp.map_or(SeccompSource::Spec, SeccompSource::Program),
-        init: record.host_config.init.unwrap_or(core.facts.init),
+        init: init && runtime.is_none(),
     };
     Ok(LaunchRequest {
         launch,
@@ -83,7 +85,51 @@ fn request(core: &Core, record: &Record, paths: &Paths) -> Result<LaunchRequest>
         stdin_once: record.config.stdin_once,
         log: log_target(record, paths)?,
         attach: Vec::new(),
+        runtime,
     })
+}
+
+fn bounding(spec: &Spec) -> &[String] {
+    let capabilities = spec.process.as_ref().and_then(|process| process.capabilities.as_ref());
+    capabilities.map_or(&[][..], |sets| &sets.bounding)
+}
+
+/// The other program that is to run the container; `None` is ourselves. It was there when the
+/// container was made, and may have left the settings since.
+fn runtime(
+    config: &EngineConfig,
+    record: &Record,
+    paths: &Paths,
+) -> Result<Option<ExternalRuntime>> {
+    let name = &record.host_config.runtime;
+    match config.runtime(name).ok_or_else(|| validate::unknown_runtime(name))? {
+        Runtime::BuiltIn => Ok(None),
+        Runtime::External(runtime) => Ok(Some(ExternalRuntime {
+            name: name.clone(),
+            path: runtime.path.clone(),
+            args: runtime.args.clone(),
+            root: config.exec_root.join("runtimes").join(name),
+            bundle: paths.bundle(),
+            systemd_cgroup: config.cgroup_driver == CgroupDriver::Systemd,
+        })),
+    }
+}
+
+/// Puts into the specification what our own runtime gets or does beside it.
+fn suit_external(
+    config: &EngineConfig,
+    record: &Record,
+    init: bool,
+    spec: &mut Spec,
+) -> Result<()> {
+    let profile = seccomp_profile(config, &record.host_config, bounding(spec))?;
+    if let Some(linux) = &mut spec.linux {
+        linux.seccomp = profile;
+    }
+    if init {
+        spec::run_under_init(spec, &config.executable);
+    }
+    Ok(())
 }
 
 fn rootfs(core: &Core, record: &Record, paths: &Paths) -> Result<Rootfs> {
@@ -177,31 +223,60 @@ pub(crate) fn filter(
     host: &HostConfig,
     bounding: &[String],
 ) -> Result<Option<Vec<u8>>> {
-    let options = Options::parse(&host.security_opt)?;
-    let custom = |json: &str| -> Result<Option<Vec<u8>>> {
-        let decoding = |error| Error::failed("Decoding seccomp profile failed", error);
-        let profile = seccomp::profile_from_json(json, bounding).map_err(decoding)?;
-        let filter = profile.map(|profile| seccomp::compile(&profile)).transpose();
-        Ok(filter.map_err(decoding)?.map(|filter| filter.program))
-    };
-    let builtin = || Ok(Some(seccomp::default_program(bounding).to_vec()));
-    match options.seccomp {
-        // A privileged container has none unless it asks for one by name.
-        Seccomp::Default if host.privileged => Ok(None),
-        Seccomp::Default => match config.seccomp_profile.as_str() {
-            "" | "builtin" | "default" => builtin(),
-            "unconfined" => Ok(None),
-            path => {
-                let json = std::fs::read_to_string(path).map_err(|error| {
-                    Error::failed(format!("read seccomp profile {path}"), error)
-                })?;
-                custom(&json)
-            }
-        },
-        Seccomp::Builtin => builtin(),
-        Seccomp::Unconfined => Ok(None),
-        Seccomp::Profile(json) => custom(&json),
+    match filter_source(config, host)? {
+        FilterSource::None => Ok(None),
+        FilterSource::Builtin => Ok(Some(seccomp::default_program(bounding).to_vec())),
+        FilterSource::Json(json) => {
+            let profile = seccomp::profile_from_json(&json, bounding).map_err(undecoded)?;
+            let filter = profile.map(|profile| seccomp::compile(&profile)).transpose();
+            Ok(filter.map_err(undecoded)?.map(|filter| filter.program))
+        }
     }
+}
+
+/// As [`filter`], in the form of the specification.
+fn seccomp_profile(
+    config: &EngineConfig,
+    host: &HostConfig,
+    bounding: &[String],
+) -> Result<Option<Seccomp>> {
+    match filter_source(config, host)? {
+        FilterSource::None => Ok(None),
+        FilterSource::Builtin => Ok(Some(seccomp::default_profile(bounding))),
+        FilterSource::Json(json) => seccomp::profile_from_json(&json, bounding).map_err(undecoded),
+    }
+}
+
+fn undecoded(error: seccomp::SeccompError) -> Error {
+    Error::failed("Decoding seccomp profile failed", error)
+}
+
+/// Where the filter comes from.
+enum FilterSource {
+    None,
+    Builtin,
+    /// A profile in Docker's JSON.
+    Json(String),
+}
+
+fn filter_source(config: &EngineConfig, host: &HostConfig) -> Result<FilterSource> {
+    let options = Options::parse(&host.security_opt)?;
+    Ok(match options.seccomp {
+        // A privileged container has none unless it asks for one by name.
+        SeccompOption::Default if host.privileged => FilterSource::None,
+        SeccompOption::Default => {
+            match config.seccomp_profile.as_str() {
+                "" | "builtin" | "default" => FilterSource::Builtin,
+                "unconfined" => FilterSource::None,
+                path => FilterSource::Json(std::fs::read_to_string(path).map_err(|error| {
+                    Error::failed(format!("read seccomp profile {path}"), error)
+                })?),
+            }
+        }
+        SeccompOption::Builtin => FilterSource::Builtin,
+        SeccompOption::Unconfined => FilterSource::None,
+        SeccompOption::Profile(json) => FilterSource::Json(json),
+    })
 }
 
 /// The files of the `local` driver rotate by default.
@@ -308,13 +383,27 @@ pub(super) fn clean_run_dir(paths: &Paths) {
     unmount_shm(paths);
 }
 
+/// Clears away what a monitor that died has left of a container that another program ran. It may
+/// wait for that program.
+pub(super) async fn clear_bundle(paths: &Paths) {
+    let bundle = paths.bundle();
+    if !bundle.exists() {
+        return;
+    }
+    let done = tokio::task::spawn_blocking(move || skiff_shim::external::discard(&bundle));
+    if let Err(error) = done.await {
+        crate::log::warn(&format!("clear {}: {error}", paths.bundle().display()));
+    }
+}
+
 /// How the last run ended, as its monitor has written it down.
 pub(super) fn read_exit_record(paths: &Paths) -> Option<ExitRecord> {
     skiff_shim::client::read_exit_record(&paths.run_dir).ok().flatten()
 }
 
-/// What a start that failed means to the client, and the exit code that goes with it.
-pub(super) fn failure(error: &LaunchError) -> (Error, i32) {
+/// What a start that failed means to the client, and the exit code that goes with it. Another
+/// runtime's words are whole sentences already.
+pub(super) fn failure(runtime: Runtime<'_>, error: &LaunchError) -> (Error, i32) {
     let (code, program) = match error.kind {
         LaunchErrorKind::NotFound => (127, true),
         LaunchErrorKind::NotExecutable => (126, true),
@@ -324,16 +413,28 @@ pub(super) fn failure(error: &LaunchError) -> (Error, i32) {
         }
         LaunchErrorKind::Failed => (128, false),
     };
+    let what = match runtime {
+        Runtime::BuiltIn => {
+            format!("runc create failed: unable to start container process: {}", error.message)
+        }
+        Runtime::External(_) => error.message.clone(),
+    };
     let message = format!(
         "failed to create task for container: failed to create shim task: OCI runtime create \
-         failed: runc create failed: unable to start container process: {}: unknown",
-        error.message
+         failed: {what}: unknown"
     );
     (effect::start_error(message, program), code)
 }
 
 /// What an exec that failed means to the client; `exec_exit_code` is its exit code.
-pub(crate) fn exec_failure(error: &LaunchError) -> Error {
+pub(crate) fn exec_failure(runtime: Runtime<'_>, error: &LaunchError) -> Error {
+    let what = match runtime {
+        Runtime::BuiltIn => {
+            format!("exec failed: unable to start container process: {}", error.message)
+        }
+        Runtime::External(_) => error.message.clone(),
+    };
+    let message = format!("OCI runtime exec failed: {what}: unknown");
     let kind = match error.kind {
         LaunchErrorKind::NotFound
         | LaunchErrorKind::NotExecutable
@@ -341,9 +442,5 @@ pub(crate) fn exec_failure(error: &LaunchError) -> Error {
         LaunchErrorKind::UnknownUser => return Error::invalid(error.message.clone()),
         LaunchErrorKind::Failed => Kind::Internal,
     };
-    let message = format!(
-        "OCI runtime exec failed: exec failed: unable to start container process: {}: unknown",
-        error.message
-    );
     Error::new(kind, message)
 }

@@ -7,6 +7,7 @@ use skiff_shim::protocol::{Answer, Event as MonitorEvent, ExitRecord, Message, R
 use super::driver::{Call, Driver, Due, Outcome};
 use super::state::{Denied, Event, Live, Next, State};
 use crate::clock;
+use crate::config::Runtime;
 use crate::error::{Error, Kind};
 use crate::restart::Ending;
 
@@ -27,7 +28,7 @@ impl Driver {
             (Call::Launch, Answer::Started { pid, at }) => self.on_started(pid, at),
             (Call::Launch, Answer::Failed(error)) => {
                 self.monitor = None;
-                self.on_start_failed(super::launch::failure(&error));
+                self.on_start_failed(super::launch::failure(self.runtime(), &error));
             }
             (Call::Launch, Answer::Refused(why)) => {
                 self.monitor = None;
@@ -36,7 +37,7 @@ impl Driver {
             (Call::Launch, Answer::Done | Answer::Status(_)) => {}
             (Call::Exec(done), Answer::Started { pid, .. }) => drop(done.send(Ok(pid))),
             (Call::Exec(done), Answer::Failed(error)) => {
-                drop(done.send(Err(super::launch::exec_failure(&error))));
+                drop(done.send(Err(super::launch::exec_failure(self.runtime(), &error))));
             }
             (Call::CatchUp(done), _) => drop(done.send(Ok(()))),
             (Call::Other(done), Answer::Done | Answer::Started { .. }) => drop(done.send(Ok(()))),
@@ -157,6 +158,10 @@ impl Driver {
     /// The connection closed without an exit event. The exit record tells more, if there is one.
     pub(super) async fn on_monitor_lost(&mut self) {
         self.monitor = None;
+        let exit = super::launch::read_exit_record(&self.paths);
+        if exit.is_none() {
+            super::launch::clear_bundle(&self.paths).await;
+        }
         if matches!(self.state, State::Starting(_)) {
             let error = Error::internal(format!(
                 "failed to start container {}: its monitor went away",
@@ -167,7 +172,7 @@ impl Driver {
             return;
         }
         let Some(live) = self.state.live() else { return };
-        let exit = match super::launch::read_exit_record(&self.paths) {
+        let exit = match exit {
             Some(exit) => exit,
             None => {
                 // Whatever is left of the container has no parent, no log and no exit code.
@@ -176,6 +181,12 @@ impl Driver {
             }
         };
         self.on_exited(exit);
+    }
+
+    /// Who runs the container. One whose runtime has left the settings was not started by us.
+    fn runtime(&self) -> Runtime<'_> {
+        let name = &self.record.host_config.runtime;
+        self.core.config.runtime(name).unwrap_or(Runtime::BuiltIn)
     }
 
     pub(super) fn fail_calls(&mut self) {

@@ -128,6 +128,14 @@ impl Paths {
         }
     }
 
+    /// `<exec-root>/bundles/<id>`, of a container that another runtime runs. Not below `run_dir`,
+    /// which is removed with all it has: a root file system is mounted here.
+    pub fn bundle(&self) -> PathBuf {
+        let id = self.run_dir.file_name().unwrap_or_default();
+        let exec_root = self.run_dir.ancestors().nth(2).unwrap_or(&self.run_dir);
+        exec_root.join("bundles").join(id)
+    }
+
     pub fn upper(&self) -> PathBuf {
         self.dir.join("upper")
     }

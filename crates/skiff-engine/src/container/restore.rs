@@ -246,6 +246,7 @@ async fn revive(mut record: Record, paths: Paths) -> Initial {
         log::warn(&format!("container {}: {error}", record.id));
     }
     launch::clean_run_dir(&paths);
+    launch::clear_bundle(&paths).await;
     let state = match record.life.phase {
         Phase::Created => State::Created,
         Phase::Dead | Phase::Removing => State::Dead,

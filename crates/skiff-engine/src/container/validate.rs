@@ -83,6 +83,10 @@ fn health(check: &HealthConfig) -> Result<()> {
     Ok(())
 }
 
+pub(super) fn unknown_runtime(name: &str) -> Error {
+    Error::invalid(format!("unknown or invalid runtime name: {name}"))
+}
+
 /// Checks the part that depends on the host; gives warnings.
 pub(super) fn host_config(
     host: &HostConfig,
@@ -107,12 +111,8 @@ pub(super) fn host_config(
             host.oom_score_adj
         )));
     }
-    if !host.runtime.is_empty()
-        && host.runtime != engine.default_runtime
-        && !["skiff", "runc", "io.containerd.runc.v2"].contains(&host.runtime.as_str())
-        && !engine.runtimes.contains(&host.runtime)
-    {
-        return Err(Error::invalid(format!("unknown or invalid runtime name: {}", host.runtime)));
+    if engine.runtime(&host.runtime).is_none() {
+        return Err(unknown_runtime(&host.runtime));
     }
     capabilities(host, &[])?;
     security::Options::parse(&host.security_opt)?;

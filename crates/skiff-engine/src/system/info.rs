@@ -11,6 +11,7 @@ use skiff_runtime::launch::CgroupDriver;
 
 use super::host::{self, Limits};
 use super::version::{COMMIT, VERSION};
+use crate::config::{BUILT_IN_ALIASES, BUILT_IN_RUNTIME};
 use crate::{Core, EngineConfig, Error, Result};
 
 /// File in the data root that holds the engine's id.
@@ -154,15 +155,22 @@ fn registries() -> RegistryServiceConfig {
     }
 }
 
+/// The built-in runtime by all its names, and those that were configured.
 fn runtimes(config: &EngineConfig) -> Map<Runtime> {
-    let named =
-        |name: &String| (name.clone(), Runtime { path: name.clone(), ..Runtime::default() });
-    let ours = Runtime {
+    let ours = || Runtime {
         path: config.executable.to_string_lossy().into_owned(),
         runtime_args: vec!["runtime".to_owned()].into(),
         ..Runtime::default()
     };
-    config.runtimes.iter().map(named).chain([("skiff".to_owned(), ours)]).collect()
+    let built_in = BUILT_IN_ALIASES.into_iter().chain([BUILT_IN_RUNTIME]);
+    let built_in = built_in.map(|name| (name.to_owned(), ours()));
+    // Later ones count: a name may have been given to another.
+    let configured = config.runtimes.iter().map(|(name, runtime)| {
+        let path = runtime.path.to_string_lossy().into_owned();
+        let runtime_args = runtime.args.clone().into();
+        (name.clone(), Runtime { path, runtime_args, ..Runtime::default() })
+    });
+    built_in.chain(configured).collect()
 }
 
 fn cgroup_driver(driver: CgroupDriver) -> &'static str {

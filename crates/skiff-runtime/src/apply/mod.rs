@@ -26,7 +26,7 @@ use skiff_sys::{keyring, namespace as ns, network, resolve};
 
 pub(crate) use console::{install_stdio, open as open_terminal};
 pub(crate) use process::{ChildGate, Entry, become_program, become_root, raise_limits};
-pub(crate) use root::{Place, change as change_root, remove_shared};
+pub(crate) use root::{Place, change as change_root, mount_at_place, remove_shared};
 pub(crate) use source::{Sources, open_sources};
 
 use crate::cgroup::{CgroupPaths, Placement};

@@ -126,17 +126,32 @@ fn mount_at(path: &Path) -> Option<u64> {
 
 /// Makes the root's mount, detached.
 pub(super) fn open(plan: &RootPlan, mappings: &mut Mappings) -> Result<OwnedFd, LaunchError> {
-    match &plan.rootfs {
+    let label = plan.label.as_deref();
+    match (&plan.rootfs, &plan.idmap) {
+        (Rootfs::Overlay { lowers, upper, work, volatile, .. }, Some(idmap)) => {
+            let overlay = Overlay { lowers, upper, work, volatile: *volatile };
+            idmap::overlay(&overlay, label, idmap, mappings)
+        }
+        (rootfs, _) => make(rootfs, label),
+    }
+}
+
+fn make(rootfs: &Rootfs, label: Option<&str>) -> Result<OwnedFd, LaunchError> {
+    match rootfs {
         Rootfs::Path(path) => open_bind(path, true),
         Rootfs::Overlay { lowers, upper, work, volatile, .. } => {
-            let overlay = Overlay { lowers, upper, work, volatile: *volatile };
-            let label = plan.label.as_deref();
-            match &plan.idmap {
-                Some(idmap) => idmap::overlay(&overlay, label, idmap, mappings),
-                None => overlay.mount(label),
-            }
+            Overlay { lowers, upper, work, volatile: *volatile }.mount(label)
         }
     }
+}
+
+/// Mounts a root where the caller's own mounts are.
+pub(crate) fn mount_at_place(
+    rootfs: &Rootfs,
+    label: Option<&str>,
+    place: &Path,
+) -> Result<(), LaunchError> {
+    move_to(&make(rootfs, label)?, place)
 }
 
 /// A directory to attach the root at; visible nowhere but in the container's mount namespace. Not

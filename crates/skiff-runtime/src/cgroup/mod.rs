@@ -89,6 +89,13 @@ impl CgroupPaths {
         self.v1.iter().find(|d| d.controllers.contains(&controller)).map(|d| d.dir.as_path())
     }
 
+    /// The groups that a process is in and that are the container's own: `table` is the process's
+    /// `/proc/PID/cgroup`, and the container's id is in the name of each group. Works for every
+    /// driver, parent and cgroup version, whoever made the groups.
+    pub fn of_process(layout: &Layout, table: &str, id: &str) -> CgroupPaths {
+        paths::of_process(layout, table, id)
+    }
+
     /// Lists all directories.
     fn all_dirs(&self) -> impl Iterator<Item = &Path> {
         let v1 = self.v1.iter().map(|dir| dir.dir.as_path());

@@ -37,9 +37,14 @@ impl FreshNetwork {
     pub(super) fn offer(self, spec: &Spec) -> std::io::Result<bool> {
         let wanted = wants_its_own(spec);
         if !wanted {
-            join(self.host.as_fd(), NETWORK)?;
+            self.return_home()?;
         }
         Ok(wanted)
+    }
+
+    /// Goes back to the host's network: nobody takes this one.
+    pub(super) fn return_home(self) -> std::io::Result<()> {
+        join(self.host.as_fd(), NETWORK)
     }
 }
 

@@ -97,17 +97,20 @@ impl Idle {
             Streams::pipes(self.null.as_fd(), request.open_stdin).map_err(no_streams)?
         };
         streams.give_to(foreign_root(&request.launch.spec)).map_err(no_streams)?;
-        let network = match self.network.take() {
-            Some(network) => {
-                let offered = network.offer(&request.launch.spec);
-                offered.map_err(failed("return to the host's network"))?
-            }
-            None => false,
-        };
+        let away = failed("return to the host's network");
         let mut files = None;
         let mut open = || files = Some(Files::open(run_dir, &request.log));
-        let mut container =
-            Container::launch(&request.launch, streams.stdio(), network, &mut open)?;
+        let mut container = match &request.runtime {
+            None => {
+                let offered = self.network.take().map(|it| it.offer(&request.launch.spec));
+                let network = offered.transpose().map_err(away)?.unwrap_or(false);
+                Container::launch(&request.launch, streams.stdio(), network, &mut open)?
+            }
+            Some(runtime) => {
+                self.network.take().map_or(Ok(()), |it| it.return_home()).map_err(away)?;
+                Container::launch_by(runtime, &request.launch, streams.stdio(), &mut open)?
+            }
+        };
         let files = files.expect("opened while the container was prepared");
         let owned = own(&mut container, streams, request.stdin_once);
         match files.and_then(|files| Ok((files, owned?))) {
@@ -287,7 +290,11 @@ impl Monitor {
     }
 
     fn signal(&mut self, exec: Option<&str>, signal: i32) -> Answer {
-        match self.find(exec).map(|task| task.signal(signal)) {
+        let send = |task: &Task| match exec {
+            Some(_) => task.signal(signal),
+            None => self.container.signal(signal),
+        };
+        match self.find(exec).map(send) {
             Some(Ok(())) => Answer::Done,
             // It has ended, and we have not heard of it yet.
             Some(Err(error)) if error.raw_os_error() == Some(ESRCH) => not_running(exec),

@@ -77,6 +77,7 @@ impl Engine {
             open_stdin: false,
             stdin_once: false,
             attach: Vec::new(),
+            runtime: None,
         }
     }
 

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use skiff_model::id_map::IdMap;
-use skiff_model::oci::{Linux, Process, Root, Spec};
+use skiff_model::oci::{Linux, Mount, Process, Root, Spec};
 use skiff_runtime::launch::CgroupDriver;
 
 use super::record::{Paths, Record};
@@ -124,6 +124,20 @@ pub(crate) fn build(input: &Input<'_>) -> Result<Spec> {
         step(input, &mut spec)?;
     }
     Ok(spec)
+}
+
+/// Has the program started by our minimal init, which is this executable, bound into the container.
+/// For runtimes that have none of their own.
+pub(crate) fn run_under_init(spec: &mut Spec, executable: &std::path::Path) {
+    let process = process_of(spec);
+    process.args.splice(0..0, [skiff_runtime::init::PATH.to_owned(), "--".to_owned()]);
+    spec.mounts.push(Mount {
+        destination: PathBuf::from(skiff_runtime::init::PATH),
+        kind: "bind".to_owned(),
+        source: executable.to_string_lossy().into_owned(),
+        options: ["bind", "ro"].map(str::to_owned).to_vec(),
+        ..Mount::default()
+    });
 }
 
 /// The parts every specification here has; [`build`] makes them first.
