@@ -400,3 +400,8 @@ def test_a_run_that_does_not_start_leaves_nothing(cli):
     assert cli.out("ps", "-aq") == ""
     cli.run("--name", "kept", "busybox", "nope", code=127)
     assert cli.status("kept") == "created"
+
+
+def test_init_shows_nothing_of_the_host(cli):
+    shown = cli.run("--rm", "--init", "busybox", "sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline").stdout
+    assert shown.startswith("/sbin/docker-init -- sh -c tr") and str(cli.daemon.base) not in shown

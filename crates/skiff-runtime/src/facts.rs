@@ -5,6 +5,8 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use skiff_sys::process::CommandLine;
+
 /// Facts that decide how a plan looks. Plain data, so that plans can be tested for any machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFacts {
@@ -18,6 +20,8 @@ pub struct HostFacts {
     pub kcore: bool,
     /// The running executable is a copy that nothing can write to, so that containers may see it.
     pub sealed: bool,
+    /// Where this process's arguments lie; unknown without procfs.
+    pub command_line: Option<CommandLine>,
     /// A child can be born inside a cgroup2 group (Linux 5.7).
     pub clone_into_cgroup: bool,
     /// Overlay takes its layers one by one (`lowerdir+`). Older kernels log each attempt.
@@ -39,6 +43,7 @@ fn read() -> HostFacts {
         selinux: Path::new("/sys/fs/selinux/enforce").exists(),
         kcore: Path::new("/proc/kcore").exists(),
         sealed: skiff_sys::memfd::self_is_sealed(),
+        command_line: CommandLine::own().ok(),
         clone_into_cgroup: kernel() >= (5, 7),
         overlay_by_layers: kernel() >= (6, 5),
     }

@@ -12,6 +12,7 @@ use std::process::{Command, ExitCode};
 use rustix::process::{DumpableBehavior, Pid, set_dumpable_behavior};
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
 use skiff_sys::clone::{self, CloneRequest};
+use skiff_sys::exec::StringArray;
 use skiff_sys::fork::{Fork, fork};
 use skiff_sys::process::{self, Exit};
 use skiff_sys::{fds, signal};
@@ -28,6 +29,9 @@ const GO: i32 = 10;
 
 /// Name shown by `ps`.
 const NAME: &std::ffi::CStr = c"docker-init";
+
+/// What it is called in `/proc/1/cmdline`.
+const COMMAND: &std::ffi::CStr = c"/sbin/docker-init";
 
 /// Where it is in containers of other runtimes.
 pub const PATH: &str = "/sbin/docker-init";
@@ -66,8 +70,10 @@ fn say(error: &LaunchError) {
 }
 
 /// Runs `program`, which executes and returns only on failure, as the child of this init. Returns
-/// only when there is no child; what the child fails with goes to `fail`.
+/// only when there is no child; what the child fails with goes to `fail`. Others see it as if it
+/// had been executed with the program's `args`.
 pub(crate) fn run(
+    args: &StringArray,
     program: impl FnOnce() -> LaunchError,
     fail: impl FnOnce(&LaunchError),
 ) -> LaunchError {
@@ -77,6 +83,11 @@ pub(crate) fn run(
         std::mem::forget(child.pidfd);
         Ok(child.pid)
     };
+    // The program's child is made from this process and has its own arguments soon.
+    if let Some(line) = facts::host().command_line {
+        let words = [COMMAND, c"--"].into_iter().chain(args.as_slice().iter().map(AsRef::as_ref));
+        line.replace(words);
+    }
     serve(spawn, program, fail)
 }
 

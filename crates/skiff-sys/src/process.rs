@@ -1,5 +1,6 @@
 //! Attributes of a process that `rustix` has no call for.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -160,6 +161,43 @@ pub fn erase_environment() {
     }
     // SAFETY: as above; a null array is an empty environment.
     unsafe { environ = std::ptr::null_mut() };
+}
+
+/// Where the caller's arguments lie as it was executed: what others read in `/proc/<pid>/cmdline`.
+/// True of its forks as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommandLine {
+    start: usize,
+    length: usize,
+}
+
+impl CommandLine {
+    /// Asks the kernel (`arg_start` and `arg_end` in proc_pid_stat(5)).
+    pub fn own() -> io::Result<CommandLine> {
+        let stat = std::fs::read_to_string("/proc/self/stat")?;
+        let malformed = || io::Error::from(io::ErrorKind::InvalidData);
+        // The name, the second field, may hold anything but ends with the last parenthesis.
+        let (_, fields) = stat.rsplit_once(')').ok_or_else(malformed)?;
+        let mut fields = fields.split_ascii_whitespace().skip(45);
+        let mut next = || fields.next().and_then(|field| field.parse().ok());
+        let (start, end): (usize, usize) =
+            (next().ok_or_else(malformed)?, next().ok_or_else(malformed)?);
+        let length = end.checked_sub(start).filter(|_| start != 0).ok_or_else(malformed)?;
+        Ok(CommandLine { start, length })
+    }
+
+    /// Writes other arguments there, as far as there is room. Only for single-threaded processes
+    /// that do not read their arguments any more.
+    pub fn replace<'a>(&self, words: impl IntoIterator<Item = &'a CStr>) {
+        let words: Vec<u8> = words.into_iter().flat_map(CStr::to_bytes_with_nul).copied().collect();
+        let mut text = vec![0; self.length];
+        // Its last byte stays NUL, without which the kernel takes the text to go on behind.
+        let count = words.len().min(self.length.saturating_sub(1));
+        text[..count].copy_from_slice(&words[..count]);
+        // SAFETY: the kernel put the arguments there, on the stack of this process or of the one it
+        // is a copy of, where nothing else lies; nobody else reads or writes them.
+        unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), self.start as *mut u8, text.len()) };
+    }
 }
 
 /// Sends a signal, real-time ones included, to the process a pidfd names.

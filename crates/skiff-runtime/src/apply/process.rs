@@ -148,7 +148,7 @@ fn execute(
         }
         program::refused(path, exec::execve(path, &plan.args, env))
     };
-    if entry.init { init::run(program, fail) } else { program() }
+    if entry.init { init::run(&plan.args, program, fail) } else { program() }
 }
 
 fn identify(plan: &ProcessPlan, root: BorrowedFd<'_>) -> Result<Identity, LaunchError> {

@@ -16,6 +16,7 @@ fn facts() -> HostFacts {
         selinux: false,
         kcore: true,
         sealed: true,
+        command_line: None,
         clone_into_cgroup: true,
         overlay_by_layers: true,
     }

@@ -90,6 +90,13 @@ fn init_passes_signals_on_and_reaps() {
                   ls /proc/1/fd | wc -l; while ps -o stat | grep -q Z; do true; done; exit 7";
     let outcome = bundle.sh(script);
     assert_eq!((outcome.code, outcome.output.as_str()), (Some(7), "docker-init\n3\n"));
+    // Not the command line of whose copy it is, which names the host's directories; as much as
+    // that had room for.
+    let script = "tr '\\0' ' ' < /proc/1/cmdline";
+    let shown = bundle.sh(script).ok();
+    let shown = shown.trim_end();
+    let expected = format!("/sbin/docker-init -- sh -c {script}");
+    assert!(shown.len() > 4 && expected.starts_with(shown), "{shown:?}");
     let script = "trap 'echo got; exit 3' TERM; kill -TERM 1; while true; do sleep 1; done";
     let outcome = bundle.sh(script);
     assert_eq!((outcome.code, outcome.output.as_str()), (Some(3), "got\n"));
