@@ -15,12 +15,11 @@ use skiff_model::reference::Reference;
 use super::members::{Member, Members, document, take_in, unpack_stream};
 use super::plan::{Planned, plan};
 use crate::Store;
-use crate::compression::{decoder, detect, peek};
 use crate::content::Sealed;
 use crate::error::{Result, StoreError};
 use crate::images::Image;
 use crate::lease::Lease;
-use crate::pump::pump;
+use crate::pump::inflate;
 use crate::snapshots::{Unpacked, chain_ids};
 
 /// As many layers as overlay and Docker take.
@@ -53,10 +52,7 @@ impl Store {
         progress: &(dyn Fn(Progress<'_>) + Sync),
     ) -> Result<Vec<LoadedImage>> {
         let lease = self.lease();
-        let source = BufReader::with_capacity(256 << 10, stream);
-        let (head, source) = peek(source, 8).map_err(StoreError::Stream)?;
-        let inflated = decoder(detect(&head)?, source).map_err(StoreError::Stream)?;
-        let mut members = pump(inflated, |source| take_in(self, &lease, source, progress))?;
+        let mut members = inflate(stream, |source| take_in(self, &lease, source, progress))?;
         let planned = plan(self, &members, platform)?;
         let mut loading =
             Loading { store: self, lease: &lease, waiting: Vec::new(), placed: HashMap::new() };
