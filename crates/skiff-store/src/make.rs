@@ -137,7 +137,6 @@ impl Store {
         ingest.write_all(&bytes).map_err(|error| ingest.error(error))?;
         let sealed = ingest.seal(None)?;
         let id = sealed.digest;
-        self.commit_all(&lease, layers, vec![sealed])?;
         let image = Image {
             id,
             diff_ids: config.rootfs.diff_ids,
@@ -149,7 +148,7 @@ impl Store {
             size,
             last_tagged: 0,
         };
-        self.images().record(image, names)?;
+        self.commit_all(lease, layers, vec![sealed], &[(image, names.to_vec())])?;
         Ok(id)
     }
 }
