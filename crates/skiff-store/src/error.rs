@@ -11,16 +11,16 @@ use crate::tar::TarError;
 /// An error of the store. Texts that Docker's clients read are Docker's.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("{action} {}: {source}", path.display())]
+    #[error("{action} {}: {}", path.display(), words(source))]
     Io {
         action: &'static str,
         path: PathBuf,
         #[source]
         source: io::Error,
     },
-    #[error("read stream: {0}")]
+    #[error("read stream: {}", words(.0))]
     Stream(#[source] io::Error),
-    #[error("write stream: {0}")]
+    #[error("write stream: {}", words(.0))]
     Output(#[source] io::Error),
     #[error(transparent)]
     Tar(#[from] TarError),
@@ -74,3 +74,12 @@ impl StoreError {
 
 /// Result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// The system's reason in the words Docker's clients know: lower case, without `(os error 28)`.
+pub(crate) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match (error.raw_os_error(), text.split_once(" (os error")) {
+        (Some(_), Some((reason, _))) => reason.to_lowercase(),
+        _ => text,
+    }
+}

@@ -68,7 +68,12 @@ impl Store {
         self.collect_of(pins, &blobs, &removed.chain_ids())
     }
 
-    fn collect_of(&self, pins: &Pins, blobs: &[Digest], layers: &[Digest]) -> Result<Collected> {
+    pub(crate) fn collect_of(
+        &self,
+        pins: &Pins,
+        blobs: &[Digest],
+        layers: &[Digest],
+    ) -> Result<Collected> {
         // Held until everything is renamed; see `lease`.
         let leases = self.leases.lock();
         let mut roots = Roots::default();

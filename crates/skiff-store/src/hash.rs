@@ -1,20 +1,30 @@
-//! SHA-256 of what passes by.
+//! SHA-256 of what passes by, by ring (which TLS brings along): every byte of an image goes through
+//! it, and it is more than twice as fast as sha2 0.11, whose vector code is not inlined.
 
 use std::io::{self, BufRead, Read, Write};
 
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context, SHA256};
 use skiff_model::digest::Digest;
 
 /// Hashes a byte string.
 pub fn digest_of(bytes: &[u8]) -> Digest {
-    Digest::from_bytes(Sha256::digest(bytes).into())
+    finished(ring::digest::digest(&SHA256, bytes))
+}
+
+fn finished(digest: ring::digest::Digest) -> Digest {
+    Digest::from_bytes(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
 }
 
 /// A running hash with the number of bytes it has seen.
-#[derive(Default)]
 pub struct Hasher {
-    hash: Sha256,
+    hash: Context,
     size: u64,
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self { hash: Context::new(&SHA256), size: 0 }
+    }
 }
 
 impl Hasher {
@@ -26,7 +36,7 @@ impl Hasher {
 
     /// The digest and the number of bytes.
     pub fn finish(self) -> (Digest, u64) {
-        (Digest::from_bytes(self.hash.finalize().into()), self.size)
+        (finished(self.hash.finish()), self.size)
     }
 }
 
@@ -110,5 +120,21 @@ impl<W: Write> Write for HashWriter<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_sha_256_however_the_bytes_arrive() {
+        let expect = "sha256:248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1";
+        let text = b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+        assert_eq!(digest_of(text).to_string(), expect);
+        let mut hasher = Hasher::default();
+        text.chunks(5).for_each(|chunk| hasher.update(chunk));
+        let (digest, size) = hasher.finish();
+        assert_eq!((digest.to_string().as_str(), size), (expect, 56));
     }
 }

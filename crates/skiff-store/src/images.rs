@@ -132,22 +132,13 @@ impl Images {
         Ok(result)
     }
 
-    /// Records an image, with names that move to it from wherever they were. What it names must be
-    /// in the store and under a lease of the caller.
-    pub fn record(&self, image: Image, names: &[Reference]) -> Result<Arc<Image>> {
+    /// Records images, each with names that move to it from wherever they were: all or none. What
+    /// they name must be in the store and under a lease of the caller.
+    pub(crate) fn record_all(&self, images: &[(Image, Vec<Reference>)]) -> Result<()> {
         let now = now();
         self.change(|state| {
-            let mut image = image;
-            if let Some(known) = state.images.get(&image.id) {
-                image = merged(known, image);
-            }
-            for name in names {
-                state.names.insert(name.clone(), image.id);
-                image.last_tagged = now;
-            }
-            let image = Arc::new(image);
-            state.images.insert(image.id, image.clone());
-            Ok(image)
+            images.iter().for_each(|(image, names)| state.record(image.clone(), names, now));
+            Ok(())
         })
     }
 
@@ -248,6 +239,17 @@ impl Images {
 }
 
 impl State {
+    fn record(&mut self, mut image: Image, names: &[Reference], now: u64) {
+        if let Some(known) = self.images.get(&image.id) {
+            image = merged(known, image);
+        }
+        for name in names {
+            self.names.insert(name.clone(), image.id);
+            image.last_tagged = now;
+        }
+        self.images.insert(image.id, Arc::new(image));
+    }
+
     fn write(&self, path: &Path) -> Result<()> {
         let mut images: Vec<&Image> = self.images.values().map(AsRef::as_ref).collect();
         images.sort_by_key(|image| image.id);

@@ -1,6 +1,6 @@
 //! Images made here: imported root file systems, commits of containers, images from memory.
 
-use std::io::{BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 
 use skiff_model::digest::Digest;
@@ -8,10 +8,9 @@ use skiff_model::image::{History, ImageConfig};
 use skiff_model::reference::Reference;
 
 use crate::Store;
-use crate::compression::{decoder, detect, peek};
 use crate::error::{Result, StoreError};
 use crate::images::Image;
-use crate::pump::pump;
+use crate::pump::inflate;
 use crate::snapshots::{Unpacked, chain_ids};
 use crate::tar::diff::{Options, write_tree};
 use crate::tar::writer::Writer;
@@ -36,12 +35,9 @@ impl Store {
         history: History,
         names: &[Reference],
     ) -> Result<Digest> {
-        let source = BufReader::with_capacity(256 << 10, stream);
-        let (head, source) = peek(source, 8).map_err(StoreError::Stream)?;
-        let inflated = decoder(detect(&head)?, source).map_err(StoreError::Stream)?;
         let budget = self.free_space();
         let layer =
-            pump(inflated, |source| self.snapshots().prepare()?.unpack(source, true, budget))?;
+            inflate(stream, |source| self.snapshots().prepare()?.unpack(source, true, budget))?;
         self.make(None, config, history, layer, names)
     }
 
@@ -141,7 +137,6 @@ impl Store {
         ingest.write_all(&bytes).map_err(|error| ingest.error(error))?;
         let sealed = ingest.seal(None)?;
         let id = sealed.digest;
-        self.commit_all(&lease, layers, vec![sealed])?;
         let image = Image {
             id,
             diff_ids: config.rootfs.diff_ids,
@@ -153,7 +148,7 @@ impl Store {
             size,
             last_tagged: 0,
         };
-        self.images().record(image, names)?;
+        self.commit_all(lease, layers, vec![sealed], &[(image, names.to_vec())])?;
         Ok(id)
     }
 }

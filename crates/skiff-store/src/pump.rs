@@ -3,6 +3,9 @@
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
+use crate::compression::{decoder, detect, peek};
+use crate::error::{Result, StoreError};
+
 /// Bytes handed over at a time; a few of these are the whole memory of a running pump.
 const CHUNK: usize = 256 << 10;
 const CHUNKS: usize = 8;
@@ -24,6 +27,18 @@ pub(crate) fn pump<T: Send>(
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
         }
+    })
+}
+
+/// Undoes the compression `stream` may have and runs `consume` on what is inside. A thread each
+/// reads, inflates and consumes: a client's socket has waits in it that inflating can fill.
+pub(crate) fn inflate<T: Send>(
+    stream: &mut dyn Read,
+    consume: impl FnOnce(ChunkReader) -> Result<T> + Send,
+) -> Result<T> {
+    pump(stream, |source| {
+        let (head, source) = peek(source, 8).map_err(StoreError::Stream)?;
+        pump(decoder(detect(&head)?, source).map_err(StoreError::Stream)?, consume)
     })
 }
 

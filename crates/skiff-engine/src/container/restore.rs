@@ -24,7 +24,7 @@ use super::{launch, registry};
 use crate::config::EngineConfig;
 use crate::error::{Error, Kind, Result};
 use crate::keeper::Keeper;
-use crate::{Core, clock, exec, log, logs, restart, volume};
+use crate::{Core, clock, exec, image, log, logs, restart, volume};
 
 /// Monitors asked at a time.
 const AT_ONCE: usize = 64;
@@ -76,6 +76,10 @@ pub(crate) async fn open(config: EngineConfig) -> Result<Arc<Core>> {
             );
         let container = spawn(&core, initial);
         core.containers.restore(container);
+    }
+    // What a crash left between being stored and being named; containers hold theirs by now.
+    if let Err(error) = core.store.collect(&image::pins(&core)) {
+        log::warn(&format!("collect unused images: {error}"));
     }
     Ok(core)
 }

@@ -15,12 +15,12 @@ use skiff_model::reference::Reference;
 use super::members::{Member, Members, document, take_in, unpack_stream};
 use super::plan::{Planned, plan};
 use crate::Store;
-use crate::compression::{decoder, detect, peek};
 use crate::content::Sealed;
 use crate::error::{Result, StoreError};
+use crate::gc::Pins;
 use crate::images::Image;
 use crate::lease::Lease;
-use crate::pump::pump;
+use crate::pump::inflate;
 use crate::snapshots::{Unpacked, chain_ids};
 
 /// As many layers as overlay and Docker take.
@@ -53,10 +53,7 @@ impl Store {
         progress: &(dyn Fn(Progress<'_>) + Sync),
     ) -> Result<Vec<LoadedImage>> {
         let lease = self.lease();
-        let source = BufReader::with_capacity(256 << 10, stream);
-        let (head, source) = peek(source, 8).map_err(StoreError::Stream)?;
-        let inflated = decoder(detect(&head)?, source).map_err(StoreError::Stream)?;
-        let mut members = pump(inflated, |source| take_in(self, &lease, source, progress))?;
+        let mut members = inflate(stream, |source| take_in(self, &lease, source, progress))?;
         let planned = plan(self, &members, platform)?;
         let mut loading =
             Loading { store: self, lease: &lease, waiting: Vec::new(), placed: HashMap::new() };
@@ -67,28 +64,38 @@ impl Store {
             images.push((image, planned.names));
         }
         let waiting = loading.waiting;
-        self.commit_all(&lease, waiting, blobs)?;
-        let mut loaded = Vec::with_capacity(images.len());
-        for (image, names) in images {
-            let id = self.images().record(image, &names)?.id;
-            loaded.push(LoadedImage { id, names });
-        }
-        Ok(loaded)
+        self.commit_all(lease, waiting, blobs, &images)?;
+        Ok(images.into_iter().map(|(image, names)| LoadedImage { id: image.id, names }).collect())
     }
 
-    /// Makes layers and blobs durable, then visible: one sync for all of them.
+    /// Makes layers and blobs durable, then visible, then named: all of them or, after an error,
+    /// none.
     pub(crate) fn commit_all(
         &self,
-        lease: &Lease,
+        lease: Lease,
         layers: Vec<Unpacked>,
         blobs: Vec<Sealed>,
+        images: &[(Image, Vec<Reference>)],
     ) -> Result<()> {
-        for layer in &layers {
-            lease.layer(&layer.chain_id());
+        let mut chain_ids: Vec<Digest> = layers.iter().map(Unpacked::chain_id).collect();
+        let mut digests: Vec<Digest> = blobs.iter().map(|blob| blob.digest).collect();
+        chain_ids.iter().for_each(|chain_id| lease.layer(chain_id));
+        digests.iter().for_each(|digest| lease.blob(digest));
+        // What is there already is somebody else's.
+        chain_ids.retain(|chain_id| !self.snapshots().exists(chain_id));
+        digests.retain(|digest| !self.content().exists(digest));
+        let result =
+            self.publish_all(layers, blobs).and_then(|()| self.images().record_all(images));
+        if result.is_err() {
+            drop(lease);
+            // The first error is the one to tell; what stays goes at the next start.
+            let _ = self.collect_of(&Pins::default(), &digests, &chain_ids);
         }
-        for blob in &blobs {
-            lease.blob(&blob.digest);
-        }
+        result
+    }
+
+    /// One sync for everything, then the names.
+    fn publish_all(&self, layers: Vec<Unpacked>, blobs: Vec<Sealed>) -> Result<()> {
         self.snapshots().sync()?;
         for layer in layers {
             self.snapshots().commit(layer)?;

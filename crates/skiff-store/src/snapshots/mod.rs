@@ -22,14 +22,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sha2::{Digest as _, Sha256};
 use skiff_model::digest::Digest;
 
 pub use unpack::{Preparing, Unpacked};
 
 use crate::durable::{ensure_dir, sync_dir};
 use crate::error::{Result, StoreError};
-use crate::hash::HashWriter;
+use crate::hash::{HashWriter, digest_of};
 use crate::names::Names;
 use crate::tar::recipe::{Contents, Shadowed, replay};
 use crate::tar::root::Root;
@@ -73,10 +72,7 @@ pub fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
     for diff_id in diff_ids {
         let next = match chain.last() {
             None => *diff_id,
-            Some(parent) => {
-                let both = format!("{parent} {diff_id}");
-                Digest::from_bytes(Sha256::digest(both.as_bytes()).into())
-            }
+            Some(parent) => digest_of(format!("{parent} {diff_id}").as_bytes()),
         };
         chain.push(next);
     }

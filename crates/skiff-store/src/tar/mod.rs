@@ -20,6 +20,8 @@ pub mod writer;
 
 use std::io;
 
+use crate::error::words;
+
 /// What stops an archive from being read or applied. The first two have the words clients of
 /// Docker know.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +30,9 @@ pub enum TarError {
     Header,
     #[error("unexpected EOF")]
     UnexpectedEof,
-    #[error("read archive: {0}")]
+    #[error("read archive: {}", words(.0))]
     Read(#[source] io::Error),
-    #[error("write archive: {0}")]
+    #[error("write archive: {}", words(.0))]
     Write(#[source] io::Error),
     #[error("invalid entry name {0:?}")]
     Name(String),
@@ -42,14 +44,14 @@ pub enum TarError {
     DirectoryInTheWay(String),
     #[error("cannot overwrite non-directory {0:?} with directory")]
     NonDirectoryInTheWay(String),
-    #[error("{action} {name:?}: {source}")]
+    #[error("{action} {name:?}: {}", words(source))]
     Entry {
         action: &'static str,
         name: String,
         #[source]
         source: io::Error,
     },
-    #[error("not enough space: the archive unpacks to more than {0} bytes")]
+    #[error("no space left on device: the archive unpacks to more than {0} bytes")]
     Budget(u64),
     #[error("{0:?} was changed while it was read")]
     Changed(String),

@@ -5,6 +5,7 @@
 mod archives;
 mod changes;
 mod collect;
+mod crash;
 mod hostile;
 mod layer;
 mod mutate;
