@@ -406,8 +406,9 @@ fn runtimes(merged: &Merged) -> Result<(BTreeMap<String, RuntimeConfig>, String)
         if !is_name || value.is_empty() {
             return Err(wrong());
         }
-        if name == BUILT_IN_RUNTIME {
-            return Err(invalid(option, format!("runtime name '{name}' is reserved")));
+        // They mean ours, for clients that name Docker's.
+        if name == BUILT_IN_RUNTIME || BUILT_IN_ALIASES.contains(&name) {
+            return Err(refused(format!("runtime name '{name}' is reserved")));
         }
         if runtimes.insert(name.to_owned(), runtime(value)).is_some() {
             return Err(invalid(option, format!("runtime '{name}' was already defined")));
