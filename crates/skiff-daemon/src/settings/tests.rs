@@ -59,15 +59,16 @@ fn flags_and_file_say_the_same() {
 #[test]
 fn a_runtime_of_the_file_has_a_path_and_arguments() {
     let text = r#"{"runtimes":{"a":{"path":"crun","runtimeArgs":["--debug","--x=y z"]},
-                               "runc":{"path":"/sbin/runc","runtimeArgs":null}},
-                   "default-runtime":"runc"}"#;
+                               "b":{"path":"/sbin/runc","runtimeArgs":null}},
+                   "default-runtime":"b"}"#;
     let settings = from_file("", text).unwrap();
     let a = RuntimeConfig { path: "crun".into(), args: vec!["--debug".into(), "--x=y z".into()] };
-    let runc = RuntimeConfig { path: "/sbin/runc".into(), args: Vec::new() };
-    let expect = [("a".to_owned(), a), ("runc".to_owned(), runc)];
+    let b = RuntimeConfig { path: "/sbin/runc".into(), args: Vec::new() };
+    let expect = [("a".to_owned(), a), ("b".to_owned(), b)];
     assert_eq!(settings.runtimes, expect.into());
-    assert_eq!(settings.default_runtime, "runc");
+    assert_eq!(settings.default_runtime, "b");
     for (text, expect) in [
+        (r#"{"runtimes":{"runc":{"path":"/x"}}}"#, "runtime name 'runc' is reserved"),
         (r#"{"runtimes":{"a":{}}}"#, "runtimes: a: a path must be configured"),
         (r#"{"runtimes":{"a":{"path":""}}}"#, "runtimes: a: a path must be configured"),
         (
