@@ -60,7 +60,8 @@ def test_the_default_parent_of_control_groups_goes_with_the_daemon(own_daemon):
     assert parents
     cli("rm", "-f", name)
     own_daemon.stop()
-    assert not [parent for parent in parents if parent.exists()]
+    # One that somebody else's container is in stays: the name is every daemon's on this machine.
+    assert not [parent for parent in parents if parent.exists() and not any(child.is_dir() for child in parent.iterdir())]
 
 
 def test_stopping_the_daemon_stops_no_container(cli, own_daemon):
