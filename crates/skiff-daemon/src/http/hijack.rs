@@ -1,9 +1,10 @@
 //! Connections that stop being HTTP: attach and exec.
 //!
 //! A client that asks for an upgrade gets `101 UPGRADED`, and then its very socket goes to the
-//! engine, with what it already sent; the bytes never pass through here again. Two clients have
-//! no socket to give away: those on TLS, and old ones that do not ask for an upgrade and read an
-//! endless body instead. They get one end of a socket pair and a pump.
+//! engine, with what it already sent; the bytes never pass through here again. Three kinds of client
+//! have no plain socket to give away: those on TLS, old ones that do not ask for an upgrade and read
+//! an endless body instead, and WebSockets (`websocket.rs`). For them the engine gets one end of a
+//! socket pair, with a pump behind the other.
 
 use std::future::Future;
 use std::io;
