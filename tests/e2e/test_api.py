@@ -207,3 +207,37 @@ def test_two_requests_in_one(call, daemon, api):
     status, ended = call("GET", f"/exec/{made['Id']}/json?wait=1")
     assert (status, ended["Running"], ended["ExitCode"]) == (200, False, 4)
     assert call("GET", "/exec/nope/json?wait=1")[0] == 404
+
+
+def test_three_requests_in_one(call, daemon):
+    """A creation that also attaches and starts; the wait is asked for afterwards, however late."""
+    if REFERENCE:
+        pytest.skip("not Docker's")
+    config = {"Image": "busybox", "Cmd": ["sh", "-c", "echo out; exit 3"], "HostConfig": {"NetworkMode": "none", "AutoRemove": True}}
+
+    def begin(config, condition):
+        http_ = Http(daemon.socket)
+        headers = {"Content-Type": "application/json", "Connection": "Upgrade", "Upgrade": "tcp"}
+        http_.request("POST", f"/containers/create?attach=1&stream=1&stdout=1&start={condition}", body=json.dumps(config), headers=headers)
+        answer = http_.getresponse()
+        return answer, http_
+
+    answer, http_ = begin(config, "removed")
+    assert (answer.status, answer.reason) == (101, "UPGRADED")
+    id_ = answer.headers["Skiff-Id"]
+    got = http_.sock.recv(100)
+    while piece := http_.sock.recv(100):
+        got += piece
+    assert got == b"\x01\0\0\0\0\0\0\x04out\n"
+    # It is gone, and its exit code is still there: once.
+    assert call("POST", f"/containers/{id_}/wait?condition=removed&start=1") == (200, {"StatusCode": 3})
+    assert call("POST", f"/containers/{id_}/wait?condition=removed&start=1")[0] == 404
+    http_.close()
+
+    answer, http_ = begin({**config, "Cmd": ["nope"]}, "next-exit")
+    status, failed = call("POST", f"/containers/{answer.headers['Skiff-Id']}/wait?start=1")
+    assert status == 400 and "executable file not found" in failed["message"]
+    http_.close()
+    answer, http_ = begin(config, "sometime")
+    assert answer.status == 400
+    http_.close()

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use skiff_runtime::launch::{ExecLaunch, Launch, LaunchError};
-use skiff_runtime::{Gate, Stdio, launch};
+use skiff_runtime::{Gate, Options, Prepared, Stdio, launch_meanwhile};
 use skiff_sys::exec::{StringArray, execve_fd};
 use skiff_sys::{memfd, process};
 
@@ -22,6 +22,9 @@ struct Request {
     /// Start in two steps, and say in the output what was there between them.
     #[serde(default)]
     wait: bool,
+    /// Have ready what can be.
+    #[serde(default)]
+    prepared: bool,
     #[serde(default)]
     execs: Vec<Exec>,
     /// Kill the container when the execs are done.
@@ -100,7 +103,10 @@ fn run(request: &Request) -> io::Result<Outcome> {
     let streams = Streams::new()?;
     let gate = if request.wait { Gate::Wait } else { Gate::Open };
     let mut outcome = Outcome::default();
-    let mut container = match launch(&request.launch, streams.stdio(request.terminal), gate) {
+    let prepared = if request.prepared { Prepared::make() } else { Prepared::default() };
+    let (stdio, options) = (streams.stdio(request.terminal), Options::default());
+    let launched = launch_meanwhile(&request.launch, stdio, gate, options, prepared, &mut || {});
+    let mut container = match launched {
         Ok(container) => container,
         Err(error) => return Ok(Outcome { error: Some(error), ..outcome }),
     };

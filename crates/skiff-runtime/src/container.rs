@@ -18,6 +18,7 @@ use crate::join::{self, Host, Request};
 use crate::launch::{ExecLaunch, Launch, LaunchError, LaunchErrorKind};
 use crate::notify;
 use crate::plan::{self, HookPlan, Plan};
+use crate::prepared::Prepared;
 use crate::report::{self, Listener, Reporter, Word};
 
 /// What a process gets as descriptors 0, 1 and 2.
@@ -77,9 +78,6 @@ pub struct Options {
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
-    /// The caller is in a network namespace made for this container, with its loopback up: making
-    /// it took as long as all other namespaces together, and was done before there was a request.
-    pub fresh_network: bool,
 }
 
 /// Starts a container and returns when its program runs (or waits, see [`Gate`]).
@@ -96,24 +94,29 @@ pub fn launch_with(
     gate: Gate,
     options: Options,
 ) -> Result<Container, LaunchError> {
-    launch_meanwhile(launch, stdio, gate, options, &mut || {})
+    launch_meanwhile(launch, stdio, gate, options, Prepared::default(), &mut || {})
 }
 
-/// As [`launch_with`]; `meanwhile` is called once while the child prepares itself, which takes it
+/// As [`launch_with`], with what the caller has ready for the container; `meanwhile` is called once while the child prepares itself, which takes it
 /// longer than anything the caller has to do. It may be called for a start that fails.
 pub fn launch_meanwhile(
     launch: &Launch,
     stdio: Stdio<'_>,
     gate: Gate,
     options: Options,
+    mut prepared: Prepared,
     meanwhile: &mut dyn FnMut(),
 ) -> Result<Container, LaunchError> {
     let mut plan = plan::plan(launch, facts::host())?;
     plan.apply_options(options);
+    prepared.offer(&mut plan)?;
     take_terminal(&mut plan.process, &stdio);
     let mut group = Group::begin(&plan)?;
     let place = apply::Place::before(&plan.root);
-    let started = Starting::new(launch, &plan, &mut group).run(stdio, gate, meanwhile);
+    let sources = apply::open_sources(&plan, &mut prepared);
+    let started = sources.and_then(|sources| {
+        Starting::new(launch, &plan, &mut group).run(stdio, gate, sources, meanwhile)
+    });
     match started {
         Ok(started) => Ok(Container {
             pid: started.child.pid,
@@ -250,10 +253,10 @@ impl<'a> Starting<'a> {
         mut self,
         stdio: Stdio<'_>,
         gate: Gate,
+        sources: Sources,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Started, LaunchError> {
         let made = self.group.made.then(|| placement(&self.group.cgroup)).transpose()?;
-        let sources = apply::open_sources(self.plan)?;
         let (listener, reporter) = report::channel().context(|| "make a socket pair")?;
         let mut waits = matches!(gate, Gate::Wait);
         let gate = match gate {

@@ -21,6 +21,7 @@ pub mod join;
 pub mod launch;
 mod notify;
 pub mod plan;
+pub mod prepared;
 mod report;
 pub mod seccomp;
 
@@ -41,6 +42,8 @@ pub fn mount_rootfs(
 ) -> Result<(), launch::LaunchError> {
     apply::mount_at_place(rootfs, label, place)
 }
+
+pub use prepared::Prepared;
 
 pub use container::{
     Container, Gate, Joined, Options, Stdio, launch, launch_meanwhile, launch_with,

@@ -17,6 +17,19 @@ pub fn block_all() -> io::Result<()> {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigfillset initialises the set it is given.
     unsafe { libc::sigfillset(set.as_mut_ptr()) };
+    set_mask(&set)
+}
+
+/// Lets every signal through again; those that came meanwhile are delivered now.
+pub fn unblock_all() -> io::Result<()> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set it is given.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    set_mask(&set)
+}
+
+/// `set` must be initialised.
+fn set_mask(set: &MaybeUninit<libc::sigset_t>) -> io::Result<()> {
     // SAFETY: the set is initialised; a null third argument asks for nothing back.
     let error =
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut()) };

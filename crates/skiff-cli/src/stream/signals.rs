@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use skiff_sys::signals::{SignalFd, block_all};
+use skiff_sys::signals::{SignalFd, block_all, unblock_all};
 
 /// SIGCHLD, SIGPIPE, SIGWINCH, SIGURG are about us, not about the container.
 const OWN: [i32; 3] = [13, 17, 23];
@@ -17,11 +17,16 @@ pub(crate) const WINDOW_CHANGED: i32 = 28;
 pub(crate) struct Signals(SignalFd);
 
 impl Signals {
-    /// Starts catching. There is no way back: the process ends soon after.
+    /// Starts catching, until [`Signals::release`] or the end of the process.
     pub(crate) fn catch() -> io::Result<Self> {
         block_all()?;
         let all: Vec<i32> = (1..=64).filter(|signal| !matches!(signal, 9 | 19 | 32 | 33)).collect();
         Ok(Self(SignalFd::new(&all)?))
+    }
+
+    /// Stops catching; signals that nobody has read do what they do by default.
+    pub(crate) fn release(self) -> io::Result<()> {
+        unblock_all()
     }
 
     /// The next pending signal that concerns the container or the terminal.

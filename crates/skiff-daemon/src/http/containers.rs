@@ -7,7 +7,8 @@ use hyper::{Method, StatusCode};
 use skiff_api::{ContainerCreateRequest, UpdateRequest};
 use skiff_engine::archive::PutOptions;
 use skiff_engine::container::{
-    AttachOptions, ListOptions, RemoveOptions, StartOptions, StopOptions, WaitCondition,
+    AttachOptions, Containers, ListOptions, RemoveOptions, StartOptions, StopOptions,
+    WaitCondition, WaitHandle,
 };
 use skiff_engine::logs::{LogOptions, Timestamp};
 
@@ -71,7 +72,7 @@ async fn act(call: Call, name: &str, what: &str) -> Result<Answer, Failure> {
         "update" => update(call, name).await,
         "resize" => resize(&call, name).await,
         "wait" => wait(&call, name).await,
-        "attach" => attach(call, name).await,
+        "attach" => attach(call, name, async {}).await,
         "exec" => exec::create(call, name).await,
         _ => Err(Failure::page_not_found()),
     }
@@ -94,7 +95,7 @@ async fn list(call: Call) -> Result<Answer, Failure> {
     Ok((if sized { blocking(render).await? } else { render()? }).answer())
 }
 
-/// With `attach` (shortcut.rs) it also attaches.
+/// With `attach` (shortcut.rs) it also attaches, and with `start` starts.
 async fn create(mut call: Call) -> Result<Answer, Failure> {
     let name = call.query.get("name").map(str::to_owned);
     let platform = call.query.get("platform").map(str::to_owned);
@@ -102,13 +103,24 @@ async fn create(mut call: Call) -> Result<Answer, Failure> {
     if request == ContainerCreateRequest::default() {
         return Err(Failure::bad_request("config cannot be empty in order to create a container"));
     }
+    let start: Option<WaitCondition> = call.query.get("start").map(str::parse).transpose()?;
     let containers = call.engine.containers();
     let created = to_the_end(async move {
         containers.create(name.as_deref(), platform.as_deref(), request).await
     });
     let created = created.await?;
     if shortcut::is_wanted(&call, "attach") {
-        let answer = attach(call, &created.id).await?;
+        let id = created.id.clone();
+        let announced = start.map(|condition| (condition, call.api.starts.announce(&id)));
+        let containers = call.engine.containers();
+        let then = async move {
+            if let Some((condition, announced)) = announced {
+                let started = start_and_wait(&containers, &id, condition).await;
+                // Nobody asks, if the client has gone.
+                drop(announced.send(started));
+            }
+        };
+        let answer = attach(call, &created.id, then).await?;
         let answer = shortcut::with_warnings(answer, &created.warnings);
         return Ok(shortcut::with_id(answer, &created.id));
     }
@@ -132,6 +144,25 @@ async fn start(call: &Call, name: &str) -> Result<Answer, Failure> {
     let (containers, name) = (call.engine.containers(), name.to_owned());
     to_the_end(async move { containers.start(&name, options).await }).await?;
     Ok(no_content())
+}
+
+/// Starts a container when a wait for its end is in place.
+async fn start_and_wait(
+    containers: &Containers,
+    name: &str,
+    condition: WaitCondition,
+) -> Result<WaitHandle, Failure> {
+    let mut handle = containers.wait(name, condition).await?;
+    let (starter, id) = (containers.clone(), name.to_owned());
+    let start = async move { starter.start(&id, StartOptions::default()).await };
+    if let Err(failure) = to_the_end(start).await {
+        // What did not start and goes away is gone when its failure is told.
+        if condition == WaitCondition::Removed {
+            drop(tokio::time::timeout(REMOVAL_PATIENCE, &mut handle).await);
+        }
+        return Err(failure);
+    }
+    Ok(handle)
 }
 
 fn stop_options(call: &Call) -> Result<StopOptions, Failure> {
@@ -205,16 +236,16 @@ async fn prune(call: Call) -> Result<Answer, Failure> {
 /// when it has them and misses nothing.
 async fn wait(call: &Call, name: &str) -> Result<Answer, Failure> {
     let condition: WaitCondition = call.query.text("condition").parse()?;
-    let mut handle = call.engine.containers().wait(name, condition).await?;
-    if call.query.flag("start")
-        && let Err(failure) = start(call, name).await
-    {
-        // What did not start and goes away is gone when its failure is told.
-        if condition == WaitCondition::Removed {
-            drop(tokio::time::timeout(REMOVAL_PATIENCE, &mut handle).await);
-        }
-        return Err(failure);
-    }
+    let containers = call.engine.containers();
+    let handle = if !call.query.flag("start") {
+        containers.wait(name, condition).await?
+    } else if let Some(started) = call.api.starts.claim(name) {
+        started.await.map_err(|_| {
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "the start was given up")
+        })??
+    } else {
+        start_and_wait(&containers, name, condition).await?
+    };
     let later = Body::Later(Box::pin(async move { json_line(&handle.await).into() }));
     Ok(answer::stream(answer::JSON, later))
 }
@@ -238,7 +269,12 @@ async fn resize(call: &Call, name: &str) -> Result<Answer, Failure> {
     Ok(empty(StatusCode::OK))
 }
 
-async fn attach(call: Call, name: &str) -> Result<Answer, Failure> {
+/// `then` is done when the client's stream is the container's.
+async fn attach(
+    call: Call,
+    name: &str,
+    then: impl Future<Output = ()> + Send + 'static,
+) -> Result<Answer, Failure> {
     let query = &call.query;
     let options = AttachOptions {
         stdin: query.flag("stdin"),
@@ -252,7 +288,9 @@ async fn attach(call: Call, name: &str) -> Result<Answer, Failure> {
     let plan = containers.attach(name, options).await?;
     let (version, tty) = (call.version, plan.tty);
     hijack(call.into_request()?, version, tty, move |socket, early| async move {
-        containers.attach_stream(plan, socket, early).await
+        containers.attach_stream(plan, socket, early).await?;
+        then.await;
+        Ok(())
     })
 }
 

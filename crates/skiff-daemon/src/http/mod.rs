@@ -66,6 +66,8 @@ pub(crate) struct Api {
     /// Answers given, to know when it has become quiet.
     answered: AtomicU64,
     busy: tokio::sync::Notify,
+    /// Begun with containers' creation.
+    starts: shortcut::Starts,
     pub(crate) settings: Arc<Reloadable>,
 }
 
@@ -77,6 +79,7 @@ impl Api {
             opened: tokio::sync::Notify::new(),
             answered: AtomicU64::new(0),
             busy: tokio::sync::Notify::new(),
+            starts: shortcut::Starts::default(),
             settings,
         }
     }

@@ -4,7 +4,7 @@
 //! tmpfs in which each hierarchy's directory of the container is bound under the hierarchy's name:
 //! with and without a cgroup namespace that shows the container's own groups and no others.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, mkdirat, openat, symlinkat};
@@ -19,9 +19,22 @@ use crate::failure::{Context, of_kind, reason};
 use crate::launch::{LaunchError, LaunchErrorKind};
 use crate::plan::{MountPlan, Parameter};
 
+/// Parameters of the tmpfs in which the hierarchies are shown side by side.
+pub(crate) fn hierarchies_directory() -> Vec<Parameter> {
+    vec![file_system::value("source", "tmpfs"), file_system::value("mode", "755")]
+}
+
 impl Setup<'_> {
-    pub(super) fn mount_cgroups(&mut self, plan: &MountPlan) -> Result<(), LaunchError> {
-        if self.cgroup.unified.is_some() { self.mount_v2(plan) } else { self.mount_v1(plan) }
+    pub(super) fn mount_cgroups(
+        &mut self,
+        index: usize,
+        plan: &MountPlan,
+    ) -> Result<(), LaunchError> {
+        if self.cgroup.unified.is_some() {
+            return self.mount_v2(plan);
+        }
+        let ready = self.sources.contexts.remove(&index);
+        self.mount_v1(plan, ready)
     }
 
     fn mount_v2(&self, plan: &MountPlan) -> Result<(), LaunchError> {
@@ -44,15 +57,15 @@ impl Setup<'_> {
         attach(&tree, &target)
     }
 
-    fn mount_v1(&self, plan: &MountPlan) -> Result<(), LaunchError> {
+    fn mount_v1(&self, plan: &MountPlan, ready: Option<OwnedFd>) -> Result<(), LaunchError> {
         let target = self.cgroup_target(plan)?;
-        let parameter = |key: &str, value: &str| Parameter {
-            key: key.to_owned(),
-            value: Some(value.to_owned()),
+        let context = match ready {
+            Some(ready) => Ok(ready),
+            None => file_system::make_context("tmpfs", &hierarchies_directory()),
         };
-        let parameters = [parameter("source", "tmpfs"), parameter("mode", "755")];
-        let attributes = plan.set & !attr::RDONLY;
-        let base = file_system::make("tmpfs", &parameters, attributes)
+        // It is made read-only when it is filled.
+        let base = context
+            .and_then(|context| file_system::mount(&context, plan.set & !attr::RDONLY))
             .map_err(|(error, _)| error)
             .context(|| "mount a tmpfs for control groups")?;
         attach(&base, &target)?;
@@ -89,7 +102,7 @@ impl Setup<'_> {
         Ok(())
     }
 
-    fn cgroup_target(&self, plan: &MountPlan) -> Result<std::os::fd::OwnedFd, LaunchError> {
+    fn cgroup_target(&self, plan: &MountPlan) -> Result<OwnedFd, LaunchError> {
         let path = &plan.destination;
         resolve::ensure_dir(self.root.as_fd(), path, Mode::from_raw_mode(0o755))
             .context(|| format!("create mountpoint for {} mount", path.display()))

@@ -22,6 +22,14 @@ pub(super) fn make(
     parameters: &[Parameter],
     attributes: u64,
 ) -> Result<OwnedFd, (io::Error, String)> {
+    mount(&make_context(kind, parameters)?, attributes)
+}
+
+/// Makes a file system that is mounted nowhere.
+pub(crate) fn make_context(
+    kind: &str,
+    parameters: &[Parameter],
+) -> Result<OwnedFd, (io::Error, String)> {
     let plain = |error: rustix::io::Errno| (io::Error::from(error), String::new());
     let fs = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map_err(plain)?;
     let said = |error: rustix::io::Errno| (io::Error::from(error), complaint(&fs));
@@ -33,8 +41,24 @@ pub(super) fn make(
         set.map_err(said)?;
     }
     fsconfig_create(&fs).map_err(said)?;
+    Ok(fs)
+}
+
+/// Makes the detached mount of a new file system.
+pub(super) fn mount(fs: &OwnedFd, attributes: u64) -> Result<OwnedFd, (io::Error, String)> {
     let attributes = MountAttrFlags::from_bits_retain(attributes as u32);
-    fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(said)
+    fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        .map_err(|error| (io::Error::from(error), complaint(fs)))
+}
+
+/// Parameters of the tmpfs that holds nothing and never will.
+pub(crate) fn empty_directory() -> Vec<Parameter> {
+    vec![value("source", "tmpfs"), value("nr_blocks", "1"), value("nr_inodes", "1")]
+}
+
+/// A parameter with a value.
+pub(super) fn value(key: &str, value: &str) -> Parameter {
+    Parameter { key: key.to_owned(), value: Some(value.to_owned()) }
 }
 
 /// What the kernel wrote into the context about the last failure, as " (text)"; empty if nothing.

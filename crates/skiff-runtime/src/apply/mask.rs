@@ -14,7 +14,6 @@ use super::source::open_bind;
 use super::{Setup, file_system};
 use crate::failure::{Context, of_kind};
 use crate::launch::{LaunchError, LaunchErrorKind};
-use crate::plan::Parameter;
 
 impl Setup<'_> {
     /// Opens what is to be hidden; what does not exist needs no hiding.
@@ -71,14 +70,13 @@ impl Setup<'_> {
             let copy = open_tree(first, "", copy_flags()).context(step)?;
             return attach(&copy, target);
         }
-        let one = Some("1".to_owned());
-        let parameters = [
-            Parameter { key: "source".into(), value: Some("tmpfs".into()) },
-            Parameter { key: "nr_blocks".into(), value: one.clone() },
-            Parameter { key: "nr_inodes".into(), value: one },
-        ];
+        let context = match self.sources.empty.take() {
+            Some(ready) => Ok(ready),
+            None => file_system::make_context("tmpfs", &file_system::empty_directory()),
+        };
         let attributes = attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC;
-        let made = file_system::make("tmpfs", &parameters, attributes)
+        let made = context
+            .and_then(|context| file_system::mount(&context, attributes))
             .map_err(|(error, _)| error)
             .context(step)?;
         attach(&made, target)?;

@@ -24,7 +24,9 @@ use rustix::fs::{Mode, OFlags};
 use skiff_model::oci::State;
 use skiff_sys::{keyring, namespace as ns, network, resolve};
 
+pub(crate) use cgroups::hierarchies_directory;
 pub(crate) use console::{install_stdio, open as open_terminal};
+pub(crate) use file_system::{empty_directory, make_context};
 pub(crate) use process::{ChildGate, Entry, become_program, become_root, raise_limits};
 pub(crate) use root::{Place, change as change_root, mount_at_place, remove_shared};
 pub(crate) use source::{Sources, open_sources};
@@ -75,7 +77,8 @@ struct Setup<'a> {
     root: OwnedFd,
     /// `/dev` inside it, once it is looked at.
     dev: Option<OwnedFd>,
-    /// A procfs that nothing in the container can have prepared.
+    /// A procfs that nothing in the container can have prepared: a private one, or the one just
+    /// mounted on its `/proc`.
     procfs: Option<OwnedFd>,
     /// A null device, verified.
     null: Option<mask::Null>,
@@ -120,7 +123,7 @@ fn set_up(child: Child<'_>) -> Result<std::convert::Infallible, LaunchError> {
         empty: None,
         console: None,
     };
-    if plan.process.needs_procfs() || plan.ops.iter().any(|op| matches!(op, Op::Sysctl(_))) {
+    if plan.needs_private_procfs() {
         setup.open_procfs()?;
     }
     for (index, op) in plan.ops.iter().enumerate() {
@@ -211,7 +214,7 @@ impl Setup<'_> {
             Op::Keyring(name) => join_keyring(name),
             Op::LoopbackUp => network::loopback_up().context(|| "set the loopback interface up"),
             Op::Mount(plan) => self.mount(index, plan),
-            Op::MountCgroups(plan) => self.mount_cgroups(plan),
+            Op::MountCgroups(plan) => self.mount_cgroups(index, plan),
             Op::Device(plan) => self.make_device(index, plan),
             Op::DevLink { path, target } => self.link(path, target),
             Op::Ptmx => self.link_ptmx(),

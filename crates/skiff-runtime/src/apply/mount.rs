@@ -51,9 +51,10 @@ impl Setup<'_> {
             }
             MountSource::New { kind, parameters, copy_up } => {
                 let made = self.sources.binds.remove(&index);
-                self.mount_new(plan, (kind, parameters, *copy_up), made).map_err(named)
+                let ready = self.sources.contexts.remove(&index);
+                self.mount_new(plan, (kind, parameters, *copy_up), made, ready).map_err(named)
             }
-            MountSource::Cgroup => self.mount_cgroups(plan),
+            MountSource::Cgroup => self.mount_cgroups(index, plan),
         }
     }
 
@@ -97,6 +98,7 @@ impl Setup<'_> {
         plan: &MountPlan,
         (kind, parameters, copy_up): (&str, &[Parameter], bool),
         made: Option<OwnedFd>,
+        ready: Option<OwnedFd>,
     ) -> Result<(), LaunchError> {
         let destination = &plan.destination;
         let ordinary = matches!(kind, "proc" | "sysfs");
@@ -116,9 +118,10 @@ impl Setup<'_> {
             let mode = format!("{:o}", stat.st_mode & 0o7777);
             parameters.push(Parameter { key: "mode".into(), value: Some(mode) });
         }
-        let made = match made {
-            Some(made) => Ok(made),
-            None => file_system::make(kind, &parameters, plan.set),
+        let made = match (made, ready) {
+            (Some(made), _) => Ok(made),
+            (None, Some(ready)) => file_system::mount(&ready, plan.set),
+            (None, None) => file_system::make(kind, &parameters, plan.set),
         };
         let tree = match made {
             Err((error, _)) if kind == "sysfs" && is_permission(&error) => {

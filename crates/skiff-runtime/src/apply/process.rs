@@ -51,13 +51,6 @@ pub(crate) enum ChildGate {
     Socket(UnixListener),
 }
 
-impl ProcessPlan {
-    /// Says whether a private procfs is needed to set this process up.
-    pub(super) fn needs_procfs(&self) -> bool {
-        self.apparmor_profile.is_some() || self.selinux_label.is_some()
-    }
-}
-
 /// Takes the identity of root of a user namespace.
 pub(crate) fn become_root() -> Result<(), LaunchError> {
     let step = || "become root of the user namespace";
@@ -213,7 +206,7 @@ fn set_scheduling(plan: &ProcessPlan) -> Result<(), LaunchError> {
 
 /// Tells the security modules what the program is to run as.
 fn write_labels(plan: &ProcessPlan, procfs: Option<OwnedFd>) -> Result<(), LaunchError> {
-    if !plan.needs_procfs() {
+    if !plan.has_label() {
         return Ok(());
     }
     let procfs = match procfs {

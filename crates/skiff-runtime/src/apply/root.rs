@@ -267,6 +267,7 @@ impl Overlay<'_> {
         for lower in self.lowers {
             string("lowerdir+", lower)?;
         }
+        fsconfig_set_string(fs, "source", "overlay")?;
         string("upperdir", self.upper)?;
         string("workdir", self.work)?;
         if self.volatile {

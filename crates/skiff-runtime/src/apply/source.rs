@@ -12,21 +12,27 @@ use rustix::mount::OpenTreeFlags;
 use skiff_sys::mount::{Change, propagation, set_attributes};
 use skiff_sys::namespace as ns;
 
+use super::cgroups::hierarchies_directory;
 use super::idmap::{self, Mappings};
 use super::{device, file_system, root};
 use crate::failure::Context;
 use crate::launch::LaunchError;
 use crate::plan::{MountSource, Op, Plan};
+use crate::prepared::Prepared;
 
 /// Detached mounts by the index of their operation.
 #[derive(Default)]
 pub(crate) struct Sources {
     pub(crate) root: Option<OwnedFd>,
     pub(crate) binds: HashMap<usize, OwnedFd>,
+    /// New file systems that are ready to be mounted, by the same index.
+    pub(crate) contexts: HashMap<usize, OwnedFd>,
+    /// One to hide directories with.
+    pub(crate) empty: Option<OwnedFd>,
 }
 
-/// Opens in the parent what only the parent can open.
-pub(crate) fn open_sources(plan: &Plan) -> Result<Sources, LaunchError> {
+/// Opens in the parent what only the parent can open, and takes what is ready.
+pub(crate) fn open_sources(plan: &Plan, prepared: &mut Prepared) -> Result<Sources, LaunchError> {
     let mut sources = Sources::default();
     let mut mappings = Mappings::default();
     // An unprivileged caller has no more rights than the container's root.
@@ -56,8 +62,22 @@ pub(crate) fn open_sources(plan: &Plan) -> Result<Sources, LaunchError> {
                         .map_err(|(error, _)| error)
                         .context(|| "mount the host's message queues")?
                 }
+                MountSource::New { kind, parameters, .. } => {
+                    let ready = prepared.take(kind, parameters);
+                    sources.contexts.extend(ready.map(|context| (index, context)));
+                    continue;
+                }
                 _ => continue,
             },
+            Op::MountCgroups(_) => {
+                let ready = prepared.take("tmpfs", &hierarchies_directory());
+                sources.contexts.extend(ready.map(|context| (index, context)));
+                continue;
+            }
+            Op::MaskedPath(_) if sources.empty.is_none() => {
+                sources.empty = prepared.take("tmpfs", &file_system::empty_directory());
+                continue;
+            }
             Op::Device(plan) if foreign => device::open_host_node(plan)?,
             _ => continue,
         };

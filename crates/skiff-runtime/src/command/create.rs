@@ -106,7 +106,6 @@ impl Creation {
                 preserve_fds,
                 no_pivot: parsed.has("no-pivot"),
                 no_new_keyring: parsed.has("no-new-keyring"),
-                fresh_network: false,
             },
             console_socket: path("console-socket"),
             pidfd_socket: path("pidfd-socket"),

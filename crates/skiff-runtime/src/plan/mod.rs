@@ -18,9 +18,11 @@ use std::path::{Path, PathBuf};
 
 use skiff_model::id_map::IdMap;
 use skiff_model::oci::{Hook, Linux, Spec};
+use skiff_sys::mount::attr;
 use skiff_sys::namespace as ns;
 
 pub use device::DevicePlan;
+pub(crate) use mount::plan as plan_mount;
 pub use mount::{IdmapPlan, MountPlan, MountSource, Parameter, Propagation};
 pub use namespace::{IdMaps, Join, NamespacePlan};
 pub use process::{
@@ -53,12 +55,6 @@ impl Plan {
     /// Changes the plan as the command line asks.
     pub(crate) fn apply_options(&mut self, options: Options) {
         self.preserve_fds = options.preserve_fds;
-        let kinds = &mut self.namespaces.create;
-        // A network of a container with users of its own must belong to those.
-        if options.fresh_network && *kinds & (ns::NETWORK | ns::USER) == ns::NETWORK {
-            *kinds &= !ns::NETWORK;
-            self.ops.retain(|op| !matches!(op, Op::LoopbackUp));
-        }
         if options.no_new_keyring {
             self.ops.retain(|op| !matches!(op, Op::Keyring(_)));
         }
@@ -67,6 +63,21 @@ impl Plan {
                 *by_moving = options.no_pivot;
             }
         }
+    }
+
+    /// Says whether writing to procfs needs one that the container does not see. The one that is
+    /// mounted on its `/proc` is as good, and saves waiting for the kernel to unmount the other;
+    /// but labels are written when its paths are masked already.
+    pub(crate) fn needs_private_procfs(&self) -> bool {
+        let has_label = self.process.has_label();
+        let masked = |op: &Op| match op {
+            Op::ReadonlyPath(path) | Op::MaskedPath(path) => hides_processes(path),
+            _ => false,
+        };
+        let writes = has_label || self.ops.iter().any(|op| matches!(op, Op::Sysctl(_)));
+        let own_is_good = self.ops.iter().any(Op::mounts_whole_procfs)
+            && !(has_label && self.ops.iter().any(masked));
+        writes && !own_is_good
     }
 }
 
@@ -140,12 +151,34 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether it mounts a writable procfs with everything in it on `/proc`.
+    fn mounts_whole_procfs(&self) -> bool {
+        let Op::Mount(MountPlan { source, destination, set, .. }) = self else { return false };
+        let MountSource::New { kind, parameters, .. } = source else { return false };
+        kind == "proc"
+            && destination == Path::new("/proc")
+            && set & attr::RDONLY == 0
+            && parameters.iter().all(|parameter| parameter.key == "source")
+    }
+
     /// Whether it shows the control group to the container or to somebody else.
     pub(crate) fn needs_group(&self) -> bool {
         matches!(
             self,
             Op::MountCgroups(_) | Op::RuntimeHooks | Op::ContainerHooks(_) | Op::PivotRoot { .. }
         )
+    }
+}
+
+/// Whether hiding a path could hide a process's own directory in procfs.
+fn hides_processes(path: &Path) -> bool {
+    let Ok(inside) = path.strip_prefix("/proc") else { return false };
+    match inside.components().next() {
+        Some(first) => {
+            let name = first.as_os_str().as_encoded_bytes();
+            name == b"self" || name == b"thread-self" || name.iter().all(u8::is_ascii_digit)
+        }
+        None => true,
     }
 }
 

@@ -108,7 +108,7 @@ struct Words {
     idmap: Option<bool>,
 }
 
-pub(super) fn plan(
+pub(crate) fn plan(
     mount: &Mount,
     bundle: &Path,
     label: Option<&str>,

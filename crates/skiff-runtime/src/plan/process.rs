@@ -44,6 +44,13 @@ pub struct ProcessPlan {
     pub last_capability: u8,
 }
 
+impl ProcessPlan {
+    /// Whether a security module is told about the process.
+    pub(crate) fn has_label(&self) -> bool {
+        self.apparmor_profile.is_some() || self.selinux_label.is_some()
+    }
+}
+
 /// Whom to run as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserPlan {

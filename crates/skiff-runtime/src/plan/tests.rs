@@ -204,14 +204,40 @@ fn labels_go_to_file_systems_where_selinux_is() {
 #[test]
 fn the_command_lines_options_change_the_plan() {
     let mut plan = plan(&launch(), &facts()).unwrap();
-    plan.apply_options(Options {
-        no_pivot: true,
-        no_new_keyring: true,
-        preserve_fds: 2,
-        ..Options::default()
-    });
+    plan.apply_options(Options { no_pivot: true, no_new_keyring: true, preserve_fds: 2 });
     let ops = text(&plan.ops);
     assert!(!ops.contains("keyring"), "{ops}");
     assert!(ops.contains("by moving"), "{ops}");
     assert_eq!(plan.preserve_fds, 2);
+}
+
+#[test]
+fn writing_to_procfs_takes_the_containers_own_where_it_is_as_good() {
+    let needs = |change: &dyn Fn(&mut Spec)| {
+        let mut launch = launch();
+        launch.spec.linux.as_mut().unwrap().sysctl =
+            [("kernel.domainname".to_owned(), "x".to_owned())].into();
+        change(&mut launch.spec);
+        plan(&launch, &HostFacts { apparmor: true, ..facts() }).unwrap().needs_private_procfs()
+    };
+    let label = |spec: &mut Spec| {
+        spec.process.as_mut().unwrap().apparmor_profile = "docker-default".into();
+    };
+    let mask = |spec: &mut Spec, path: &str| {
+        spec.linux.as_mut().unwrap().masked_paths.push(path.into());
+    };
+    assert!(!needs(&|_| ()));
+    assert!(!needs(&|spec| label(spec)));
+    assert!(!needs(&|spec| spec.linux.as_mut().unwrap().sysctl.clear()));
+    // None of its own, one that cannot be written to, one with half the files.
+    assert!(needs(&|spec| drop(spec.mounts.remove(0))));
+    assert!(needs(&|spec| spec.mounts[0].options.push("ro".into())));
+    assert!(needs(&|spec| spec.mounts[0].options.push("subset=pid".into())));
+    assert!(needs(&|spec| spec.mounts[0].kind = "bind".into()));
+    // Labels are written when masks are in place.
+    for path in ["/proc", "/proc/self/attr", "/proc/thread-self", "/proc/1"] {
+        assert!(!needs(&|spec| mask(spec, path)), "{path}");
+        assert!(needs(&|spec| (label(spec), mask(spec, path)).1), "{path}");
+    }
+    assert!(!needs(&|spec| (label(spec), mask(spec, "/proc/selfish")).1));
 }

@@ -61,6 +61,7 @@ pub(crate) struct Bundle {
     pub(crate) dir: PathBuf,
     pub(crate) launch: Launch,
     pub(crate) wait: bool,
+    pub(crate) prepared: bool,
     pub(crate) terminal: bool,
 }
 
@@ -83,7 +84,7 @@ impl Bundle {
             seccomp: SeccompSource::Spec,
             init: false,
         };
-        Self { dir, launch, wait: false, terminal: false }
+        Self { dir, launch, wait: false, prepared: false, terminal: false }
     }
 
     pub(crate) fn rootfs(&self) -> PathBuf {
@@ -138,6 +139,7 @@ impl Bundle {
         let request = json!({
             "launch": self.launch,
             "wait": self.wait,
+            "prepared": self.prepared,
             "terminal": self.terminal,
             "execs": execs,
             "kill": kill,

@@ -30,6 +30,65 @@ fn every_namespace_is_new() {
     }
 }
 
+/// What a container sees of its namespaces, mounts and devices.
+const LOOK: &str = "for kind in mnt net uts pid ipc cgroup; do readlink /proc/self/ns/$kind; done; \
+    cut -d' ' -f5- /proc/self/mountinfo; ls -ln /dev; cat /sys/class/net/lo/operstate; ls /sys/class/net";
+
+/// Without what differs from container to container.
+fn comparable(look: &str, bundle: &Bundle) -> String {
+    let plain = |line: &str| match line.split_once(":[") {
+        Some((kind, _)) if !line.contains(' ') => kind.to_owned(),
+        // Peer groups are numbered anew, and mounts of devices have times.
+        _ => line.split(" - ").last().unwrap_or(line).replace(&bundle.launch.id, "ID"),
+    };
+    let no_time = |line: &String| !line.contains(" crw") && !line.contains(" lrw");
+    look.lines().map(plain).filter(no_time).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_was_ready_is_like_what_is_made_on_demand() {
+    let (mut fresh, mut ready) = (Bundle::new(), Bundle::new());
+    ready.prepared = true;
+    let (made, given) = (fresh.sh(LOOK).ok(), ready.sh(LOOK).ok());
+    assert_eq!(comparable(&made, &fresh), comparable(&given, &ready));
+    for (kind, name) in KINDS {
+        let link = given.lines().find(|line| line.starts_with(&format!("{name}:["))).unwrap();
+        assert_ne!(link, own(name), "{kind:?}");
+    }
+}
+
+#[test]
+fn what_is_ready_and_not_wanted_is_left() {
+    for (kind, name) in KINDS.into_iter().skip(1) {
+        let mut bundle = Bundle::new();
+        bundle.prepared = true;
+        bundle.linux().namespaces.retain(|namespace| namespace.kind != kind);
+        bundle.launch.spec.hostname.clear();
+        let outcome = bundle.sh("for kind in net ipc; do readlink /proc/self/ns/$kind; done").ok();
+        for (line, other) in outcome.lines().zip(["net", "ipc"]) {
+            assert_eq!(line == own(other), name == other, "without {name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn users_of_a_namespace_get_nothing_that_was_ready() {
+    let mut bundle = Bundle::new();
+    bundle.prepared = true;
+    bundle.linux().namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
+    let map = |host_id| vec![IdMapping { container_id: 0, host_id, size: 65536 }];
+    bundle.linux().uid_mappings = map(100_000);
+    bundle.linux().gid_mappings = map(100_000);
+    let capabilities = bundle.process().capabilities.as_mut().unwrap();
+    for set in
+        [&mut capabilities.bounding, &mut capabilities.permitted, &mut capabilities.effective]
+    {
+        set.push("CAP_NET_ADMIN".into());
+    }
+    let outcome = bundle.sh("stat -c %u /dev /dev/shm /dev/pts; ip link set lo mtu 9000").ok();
+    assert_eq!(outcome, "0\n0\n0\n");
+}
+
 #[test]
 fn what_is_not_named_is_the_hosts() {
     for (kind, name) in KINDS.into_iter().skip(1) {

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use skiff_runtime::cgroup::{Cgroup, OomEvents};
 use skiff_runtime::launch::{ExecLaunch, Launch, LaunchError};
-use skiff_runtime::{Gate, Joined, Options, Stdio};
+use skiff_runtime::{Gate, Joined, Options, Prepared, Stdio};
 
 use crate::external::External;
 use crate::protocol::ExternalRuntime;
@@ -33,16 +33,21 @@ pub(super) struct Container {
 }
 
 impl Container {
-    /// With `fresh_network`, the container gets the network namespace that this process is in.
     pub(super) fn launch(
         launch: &Launch,
         stdio: Stdio<'_>,
-        fresh_network: bool,
+        prepared: Prepared,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Container, LaunchError> {
-        let options = Options { fresh_network, ..Options::default() };
-        let container =
-            skiff_runtime::launch_meanwhile(launch, stdio, Gate::Open, options, meanwhile)?;
+        let options = Options::default();
+        let container = skiff_runtime::launch_meanwhile(
+            launch,
+            stdio,
+            Gate::Open,
+            options,
+            prepared,
+            meanwhile,
+        )?;
         let mounts = format!("/proc/{}/ns/mnt", container.pid);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let mounts = rustix::fs::open(mounts, flags, Mode::empty()).ok();

@@ -17,7 +17,6 @@ mod detach;
 mod exit;
 mod hub;
 mod input;
-mod network;
 mod poll;
 mod queue;
 mod requests;
@@ -31,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll::Event as Ready;
 use rustix::net::SocketFlags;
+use skiff_runtime::Prepared;
 use skiff_runtime::cgroup::OomEvents;
 use skiff_sys::fork::exit_now;
 use skiff_sys::signals::{CHILD, SignalFd};
@@ -38,7 +38,6 @@ use skiff_sys::signals::{CHILD, SignalFd};
 use self::connection::Connection;
 use self::exit::Ending;
 use self::hub::{Hub, IDLE};
-use self::network::FreshNetwork;
 use self::poll::{Interest, Source, no_events, source_of};
 use self::task::Task;
 use crate::protocol::{Event, Message, Op};
@@ -61,7 +60,7 @@ pub(crate) struct Idle {
     hub: Hub,
     children: SignalFd,
     null: OwnedFd,
-    network: Option<FreshNetwork>,
+    prepared: Prepared,
 }
 
 /// A monitor with its container.
@@ -108,7 +107,7 @@ impl Idle {
         let children = SignalFd::new(&[CHILD])?;
         hub.poll.add(&children, Source::Children, Interest::IN);
         let null = std::fs::File::options().read(true).write(true).open("/dev/null")?.into();
-        Ok(Idle { hub, children, null, network: FreshNetwork::prepare() })
+        Ok(Idle { hub, children, null, prepared: Prepared::make() })
     }
 
     /// Whether a connection may have this monitor.

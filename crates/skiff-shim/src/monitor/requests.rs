@@ -97,17 +97,13 @@ impl Idle {
             Streams::pipes(self.null.as_fd(), request.open_stdin).map_err(no_streams)?
         };
         streams.give_to(foreign_root(&request.launch.spec)).map_err(no_streams)?;
-        let away = failed("return to the host's network");
+        let mut prepared = std::mem::take(&mut self.prepared);
         let mut files = None;
         let mut open = || files = Some(Files::open(run_dir, &request.log));
         let mut container = match &request.runtime {
-            None => {
-                let offered = self.network.take().map(|it| it.offer(&request.launch.spec));
-                let network = offered.transpose().map_err(away)?.unwrap_or(false);
-                Container::launch(&request.launch, streams.stdio(), network, &mut open)?
-            }
+            None => Container::launch(&request.launch, streams.stdio(), prepared, &mut open)?,
             Some(runtime) => {
-                self.network.take().map_or(Ok(()), |it| it.return_home()).map_err(away)?;
+                prepared.return_home()?;
                 Container::launch_by(runtime, &request.launch, streams.stdio(), &mut open)?
             }
         };

@@ -15,6 +15,7 @@ use crate::context::{Context, env};
 use crate::failure::Failure;
 use crate::flags::Matches;
 use crate::runopts::{self, CONTAINER_FLAGS};
+use crate::stream::Signals;
 
 pub(crate) static COMMAND: Command = Command {
     paths: &["container create", "create"],
@@ -34,7 +35,7 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let request =
         runopts::build(flags).map_err(|error| with_help(context, Failure::new(error), 125))?;
     let made = create(context, flags, &request, None)?;
-    say!("{}", made.id);
+    say!("{}", made.created.id);
     Ok(())
 }
 
@@ -56,17 +57,26 @@ pub(super) fn with_help(context: &Context, failure: Failure, code: u8) -> Failur
 
 /// A container that was made.
 pub(super) struct Made {
-    pub(super) id: String,
+    pub(super) created: CreateResponse,
     /// Its streams, if they were asked for and the daemon attaches in the same request.
     pub(super) stream: Option<Upgraded>,
+    /// Caught from before the container could have been started.
+    pub(super) signals: Option<Signals>,
 }
 
-/// Makes the container, pulling its image if need be. `attachment` is what will be attached.
+/// What else a daemon of ours may do in the request that creates.
+pub(super) struct Continuation<'a> {
+    pub(super) attachment: &'a Attachment<'a>,
+    /// For what end of the container we will wait when it has been started, too.
+    pub(super) condition: &'a str,
+}
+
+/// Makes the container, pulling its image if need be. `next` is what will be asked for then.
 pub(super) fn create(
     context: &mut Context,
     flags: &Matches,
     request: &ContainerCreateRequest,
-    attachment: Option<&Attachment<'_>>,
+    next: Option<Continuation<'_>>,
 ) -> Result<Made, Failure> {
     let policy = flags.text("pull");
     if !matches!(policy, "always" | "missing" | "never") {
@@ -95,12 +105,24 @@ pub(super) fn create(
     if !platform.is_empty() && context.client()?.version()? >= (1, 41) {
         query = query.add_given("platform", &platform);
     }
-    if let Some(attachment) = attachment {
+    // A container may not run before its id is in the file.
+    let starts = next.is_some() && id_file.file.is_none();
+    let upgrade = next.is_some();
+    if let Some(Continuation { attachment, condition }) = next {
         query = attachment.wishes(query.add("attach", "1"));
+        query = query.add_given("start", if starts { condition } else { "" });
     }
     let path = query.finish();
-    let upgrade = attachment.is_some();
-    let mut outcome = post(context.client()?, request, &path, upgrade);
+    let post = |client: &mut Client| -> Result<_, Failure> {
+        let signals = if starts { Some(Signals::catch()?) } else { None };
+        let made = post(client, request, &path, upgrade);
+        if made.is_ok() {
+            return Ok(made.map(|made| Made { signals, ..made }));
+        }
+        signals.map_or(Ok(()), Signals::release)?;
+        Ok(made)
+    };
+    let mut outcome = post(context.client()?)?;
     if policy == "missing"
         && let Err(ClientError::Answer { status: 404, message }) = &outcome
         && message.contains("No such image")
@@ -109,14 +131,14 @@ pub(super) fn create(
             tell!("Unable to find image '{}' locally", pull::familiar_name(image));
         }
         pull::pull_for_run(context, image, &platform, quiet)?;
-        outcome = post(context.client()?, request, &path, upgrade);
+        outcome = post(context.client()?)?;
     }
-    let (created, stream) = outcome?;
-    for warning in &created.warnings {
+    let made = outcome?;
+    for warning in &made.created.warnings {
         tell!("WARNING: {warning}");
     }
-    id_file.write(&created.id)?;
-    Ok(Made { id: created.id, stream })
+    id_file.write(&made.created.id)?;
+    Ok(made)
 }
 
 fn post(
@@ -124,15 +146,16 @@ fn post(
     request: &ContainerCreateRequest,
     path: &str,
     upgrade: bool,
-) -> Result<(CreateResponse, Option<Upgraded>), ClientError> {
+) -> Result<Made, ClientError> {
     let request = Request::new("POST", path).json(request)?;
     let response = client.call(if upgrade { request.upgrade() } else { request })?;
     match response.header("skiff-id").map(str::to_owned) {
         Some(id) if response.status() == 101 => {
             let warnings = response.headers("skiff-warning").map(str::to_owned).collect();
-            Ok((CreateResponse { id, warnings }, Some(response.into_upgraded())))
+            let created = CreateResponse { id, warnings };
+            Ok(Made { created, stream: Some(response.into_upgraded()), signals: None })
         }
-        _ => Ok((response.json()?, None)),
+        _ => Ok(Made { created: response.json()?, stream: None, signals: None }),
     }
 }
 

@@ -1,12 +1,12 @@
 //! `run`: create, attach, wait, start, and be the process until it ends.
 //!
-//! A daemon of ours creates and attaches in one request, starts and waits in another: a container
-//! costs two round trips, however short its life. For other daemons attach and wait are sent before
+//! A daemon of ours creates, attaches and starts in one request, and is asked in another how the
+//! start went and how the container ended, which takes no longer. For other daemons attach and wait are sent before
 //! either is answered, on connections of their own; start follows when both are in place.
 
-use skiff_api::ContainerCreateRequest;
+use skiff_api::{ContainerCreateRequest, CreateResponse};
 
-use super::create::{Made, create, with_help};
+use super::create::{Continuation, Made, create, with_help};
 use super::path;
 use super::session::{self, Attachment, Session, send_wait, wait_briefly};
 use crate::client::{ClientError, Query, Request, Response, Upgraded};
@@ -48,16 +48,21 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
         .and_then(|request| prepare(flags, request))?;
     let detach = flags.on("detach");
     let attachment = attachment(flags, &request);
-    let wanted = Some(&attachment).filter(|wanted| !detach && wanted.any());
-    let Made { id, stream } = create(context, flags, &request, wanted)
+    let condition = if flags.on("rm") { "removed" } else { "next-exit" };
+    let next = Continuation { attachment: &attachment, condition };
+    let next = Some(next).filter(|next| !detach && next.attachment.any());
+    let made = create(context, flags, &request, next)
         .map_err(|failure| with_help(context, failure, 125))?;
+    let Made { created: CreateResponse { id, .. }, stream, signals } = made;
     if detach {
         let started = context.client()?.post(path(&id, "/start")).and_then(Response::finish);
         // The container exists, whether it runs or not.
         say!("{id}");
         return started.map_err(|error| start_failure(context, error));
     }
-    attached(context, flags, &Attachment { container: &id, ..attachment }, stream)
+    let signals = signals.map_or_else(Signals::catch, Ok)?;
+    let attachment = Attachment { container: &id, ..attachment };
+    attached(context, &attachment, condition, stream, &signals)
 }
 
 fn attachment<'a>(flags: &'a Matches, request: &ContainerCreateRequest) -> Attachment<'a> {
@@ -102,19 +107,18 @@ fn prepare(
 
 fn attached(
     context: &mut Context,
-    flags: &Matches,
     attachment: &Attachment<'_>,
+    condition: &str,
     stream: Option<Upgraded>,
+    signals: &Signals,
 ) -> Result<(), Failure> {
     let id = attachment.container;
-    let signals = Signals::catch()?;
-    let condition = if flags.on("rm") { "removed" } else { "next-exit" };
     let client = context.client()?;
     if stream.is_some() {
         let wait = send_wait(client, id, condition, true)?.answer();
         let wait = wait.map_err(|error| start_failure(context, error))?;
         let client = context.client()?;
-        let ended = Session::new(client, attachment, Some(&signals)).run(stream, wait)?;
+        let ended = Session::new(client, attachment, Some(signals)).run(stream, wait)?;
         return session::result(&ended);
     }
     let attach = if attachment.any() { Some(attachment.send(client)?) } else { None };
@@ -127,12 +131,12 @@ fn attached(
     let started = client.call(Request::new("POST", Query::new(path(id, "/start"))));
     if let Err(error) = started.and_then(Response::finish) {
         drop(stream);
-        if flags.on("rm") {
+        if condition == "removed" {
             wait_briefly(&wait);
         }
         return Err(start_failure(context, error));
     }
-    let ended = Session::new(client, attachment, Some(&signals)).run(stream, wait)?;
+    let ended = Session::new(client, attachment, Some(signals)).run(stream, wait)?;
     session::result(&ended)
 }
 

@@ -41,24 +41,6 @@ pub(crate) const READONLY_PATHS: [&str; 5] =
 /// Search path of a container whose image and request name none.
 pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A mount every container has: destination, type, source, options.
-pub(crate) type SystemMount = (&'static str, &'static str, &'static str, &'static [&'static str]);
-
-/// In this order.
-pub(crate) const MOUNTS: [SystemMount; 6] = [
-    ("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
-    ("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-    (
-        "/dev/pts",
-        "devpts",
-        "devpts",
-        &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-    ),
-    ("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
-    ("/sys/fs/cgroup", "cgroup", "cgroup", &["ro", "nosuid", "noexec", "nodev"]),
-    ("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-];
-
 /// Character devices a container may use: major and, unless all, minor. The last two are the
 /// multiplexer of its own terminals and the terminals.
 pub(crate) const DEVICE_RULES: [(i64, Option<i64>); 8] = [

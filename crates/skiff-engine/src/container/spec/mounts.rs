@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use skiff_model::oci::{Mount, Spec};
+use skiff_runtime::prepared::MOUNTS;
 
 use super::namespaces::{Owner, owner};
-use super::{Input, defaults, security};
+use super::{Input, security};
 use crate::container::record::{ReadOnly, ResolvedMount};
 use crate::error::{Error, Result};
 
@@ -15,7 +16,7 @@ pub(super) fn system(input: &Input<'_>, spec: &mut Spec) -> Result<()> {
     let host = &input.record.host_config;
     let requested = |path: &str| wanted(input, path);
     let options = security::Options::parse(&host.security_opt)?;
-    for (destination, kind, source, flags) in defaults::MOUNTS {
+    for (destination, kind, source, flags) in MOUNTS {
         if requested(destination) || (destination.starts_with("/dev/") && requested("/dev")) {
             continue;
         }
