@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use skiff_api::{Config, ContainerCreateRequest, CreateResponse, HostConfig, List};
 
-use super::driver::{Initial, spawn};
+use super::driver::{Initial, Tie, spawn};
 use super::record::{self, Durability, Life, Paths, Record};
 use super::registry::Reservation;
 use super::spec::{Owner, defaults, owner, private_cgroup};
@@ -64,7 +64,7 @@ pub(super) async fn create(
     };
     let event = record.clone();
     let container =
-        spawn(core, Initial { record, state: State::Created, monitor: None, restart: false });
+        spawn(core, Initial { record, state: State::Created, tie: Tie::None, restart: false });
     core.containers.register(container, reservation);
     drop(held);
     effect::emit(&core.events, &event, "create", []);
