@@ -10,7 +10,7 @@ use super::record::{self, Durability, Life, Paths, Record};
 use super::registry::Reservation;
 use super::spec::{Owner, defaults, owner, private_cgroup};
 use super::state::State;
-use super::{effect, files, merge, mounts, names, validate};
+use super::{effect, files, merge, mounts, names, users, validate};
 use crate::error::{Error, Kind, Result};
 use crate::{Core, clock, volume};
 
@@ -35,6 +35,7 @@ pub(super) async fn create(
     validate::config(&config)?;
     let mut warnings = validate::host_config(&host, &core.config, core.host)?;
     adapt(core, &mut host, &mut warnings)?;
+    users::check_runtime(&core.config, &host)?;
     let id = new_id()?;
     name_host(&mut config, &host, &id)?;
     let reservation = reserve(core, name, &id)?;

@@ -4,10 +4,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::json;
+use skiff_engine::Kind;
 use skiff_engine::config::RuntimeConfig;
 use skiff_engine::container::StartOptions;
+use skiff_model::id_map::IdMap;
 
-use crate::harness::{Rig, lives};
+use crate::harness::{Rig, lives, request};
 
 /// Makes runc known as `slow`: its first `create` takes a second.
 fn slow(dir: &std::path::Path) -> RuntimeConfig {
@@ -48,4 +50,24 @@ async fn a_start_that_was_given_up_leaves_nothing_and_nobody_in_its_way() {
     assert!(lives(pid));
     rig.remove("cc").await;
     rig.until("no bundle", |_| !bundle.exists() && !lives(pid)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_of_their_own_are_refused_when_the_container_is_made() {
+    let rig = Rig::with(|config| {
+        config.users = Some(IdMap::parse("0 100000 65536\n", "0 100000 65536\n").unwrap());
+        config.runtimes.insert("other".to_owned(), RuntimeConfig::default());
+        config.default_runtime = "other".to_owned();
+    })
+    .await;
+    let create = |host| request("true", json!({"HostConfig": host}));
+    for host in [json!({}), json!({"Runtime": "other"})] {
+        let made = rig.containers().create(None, None, create(host)).await;
+        let error = made.unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidArgument);
+        assert!(error.to_string().contains("(userns-remap)"), "{error}");
+    }
+    for host in [json!({"UsernsMode": "host"}), json!({"Runtime": "skiff"})] {
+        rig.containers().create(None, None, create(host)).await.unwrap();
+    }
 }
