@@ -38,6 +38,22 @@ def test_a_running_container_survives(cli, own_daemon):
     assert cli.inspect("c1", "State.ExitCode") == 143
 
 
+def test_a_monitor_that_does_not_answer_keeps_its_container(cli, own_daemon):
+    name = cli.sleeper("--restart", "always")
+    before = cli.inspect(name, "State.Pid")
+    monitor = int(open(f"/proc/{before}/stat").read().rsplit(")", 1)[1].split()[1])
+    os.kill(monitor, signal.SIGSTOP)
+    crash(own_daemon)
+    assert (cli.status(name), cli.inspect(name, "State.Pid")) == ("running", before)
+    waiting = cli.spawn("exec", name, "echo", "in")
+    os.kill(monitor, signal.SIGCONT)
+    assert waiting.communicate(timeout=20)[0] == b"in\n"
+    cli("exec", name, "sh", "-c", "echo word >/proc/1/fd/1")
+    poll(lambda: cli.out("logs", name) == "word", "the log")
+    cli("stop", "-t", "5", name)
+    assert (cli.status(name), cli.inspect(name, "State.ExitCode")) == ("exited", 143)
+
+
 def test_an_exit_while_the_daemon_is_away_is_not_lost(cli, own_daemon, tmp_path):
     cli.run("-d", "--name", "c1", "-v", f"{tmp_path}:/v", "busybox", "sh", "-c", "until test -e /v/go; do sleep 0.01; done; echo last words; exit 23")
     pid = cli.inspect("c1", "State.Pid")

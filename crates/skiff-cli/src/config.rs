@@ -7,8 +7,8 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use crate::client::{Endpoint, TlsFiles};
 use crate::failure::{Failure, describe_io};
@@ -136,7 +136,7 @@ pub(crate) fn home() -> PathBuf {
 
 /// The directory name of a context: the hash keeps any name out of the path.
 pub(crate) fn context_id(name: &str) -> String {
-    Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    digest(&SHA256, name.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Where a context's description is.

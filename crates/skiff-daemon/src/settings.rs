@@ -410,7 +410,16 @@ fn runtimes(merged: &Merged) -> Result<(BTreeMap<String, RuntimeConfig>, String)
         if name == BUILT_IN_RUNTIME || BUILT_IN_ALIASES.contains(&name) {
             return Err(refused(format!("runtime name '{name}' is reserved")));
         }
-        if runtimes.insert(name.to_owned(), runtime(value)).is_some() {
+        let runtime = runtime(value);
+        // containerd's name of a shim, which has another command line than runc.
+        if runtime.path.to_str().is_some_and(|path| path.starts_with("io.containerd.")) {
+            let reason = format!("{} is a shim of containerd", runtime.path.display());
+            return Err(refused(format!(
+                "runtimes: {name}: {reason}: only runtimes with a path are supported, which have \
+                 runc's command line"
+            )));
+        }
+        if runtimes.insert(name.to_owned(), runtime).is_some() {
             return Err(invalid(option, format!("runtime '{name}' was already defined")));
         }
     }

@@ -4,14 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use skiff_runtime::launch::CgroupDriver;
 
 /// The name of the runtime that is this executable.
 pub const BUILT_IN_RUNTIME: &str = "skiff";
 
-/// Names by which Docker's users know the runtime that is there anyway. They mean the built-in one
-/// unless the administrator gave them to another.
+/// Names by which Docker's users know the runtime that is there anyway: the built-in one. The daemon
+/// refuses to give them to another.
 pub const BUILT_IN_ALIASES: [&str; 2] = ["runc", "io.containerd.runc.v2"];
 
 /// An OCI runtime with runc's command line.
@@ -69,6 +70,9 @@ pub struct EngineConfig {
     pub labels: Vec<String>,
     /// Seconds between asking a container to stop and killing it, unless it says otherwise.
     pub stop_timeout_s: i64,
+    /// How long a monitor may take to start a container. Longer than it has patience with another
+    /// runtime, whose failure says more.
+    pub launch_limit: Duration,
     /// Other programs that run containers, by the names that `HostConfig.Runtime` calls them.
     pub runtimes: BTreeMap<String, RuntimeConfig>,
     pub default_runtime: String,
@@ -112,6 +116,7 @@ impl EngineConfig {
             dns_options: Vec::new(),
             labels: Vec::new(),
             stop_timeout_s: 10,
+            launch_limit: Duration::from_secs(20) + skiff_shim::external::LAUNCH_LIMIT,
             runtimes: BTreeMap::new(),
             default_runtime: BUILT_IN_RUNTIME.to_owned(),
             debug: false,
@@ -120,8 +125,7 @@ impl EngineConfig {
     }
 }
 
-/// Whether a name means the built-in runtime, if no other has it. Records from before there was a
-/// choice have none.
+/// Whether a name means the built-in runtime. Records from before there was a choice have none.
 fn is_built_in(name: &str) -> bool {
     name.is_empty() || name == BUILT_IN_RUNTIME || BUILT_IN_ALIASES.contains(&name)
 }
@@ -131,15 +135,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dockers_names_mean_the_built_in_runtime_unless_they_were_given_away() {
+    fn dockers_names_mean_the_built_in_runtime() {
         let mut config = EngineConfig::new("/d", "/x", "/skiff");
         for name in ["", "skiff", "runc", "io.containerd.runc.v2"] {
             assert_eq!(config.runtime(name), Some(Runtime::BuiltIn), "{name}");
         }
         assert_eq!(config.runtime("crun"), None);
         let other = RuntimeConfig { path: "/bin/runc".into(), args: Vec::new() };
-        config.runtimes.insert("runc".to_owned(), other.clone());
-        assert_eq!(config.runtime("runc"), Some(Runtime::External(&other)));
-        assert_eq!(config.runtime("io.containerd.runc.v2"), Some(Runtime::BuiltIn));
+        config.runtimes.insert("other".to_owned(), other.clone());
+        assert_eq!(config.runtime("other"), Some(Runtime::External(&other)));
+        assert_eq!(config.runtime("runc"), Some(Runtime::BuiltIn));
     }
 }

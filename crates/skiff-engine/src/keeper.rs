@@ -1,11 +1,10 @@
 //! Getting idle monitors from the keeper, and a keeper when there is none.
 
-use std::io;
 use std::path::PathBuf;
 
 use skiff_shim::client::{KeeperConfig, ensure_keeper};
 
-use crate::container::monitor::Monitor;
+use crate::container::monitor::{Monitor, nobody_listens};
 use crate::error::{Error, Result};
 
 /// The way to the keeper of an exec root.
@@ -43,7 +42,7 @@ impl Keeper {
     pub(crate) async fn monitor(&self) -> Result<Monitor> {
         match Monitor::idle(&self.exec_root).await {
             Ok(monitor) => return Ok(monitor),
-            Err(error) if is_absence(&error) => {}
+            Err(error) if nobody_listens(&error) => {}
             Err(error) => return Err(Error::failed("connect to the keeper", error)),
         }
         self.ensure().await?;
@@ -51,8 +50,4 @@ impl Keeper {
             .await
             .map_err(|error| Error::failed("connect to the keeper", error))
     }
-}
-
-fn is_absence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }

@@ -25,14 +25,6 @@ pub mod prepared;
 mod report;
 pub mod seccomp;
 
-/// Reads ahead what the start of a container looks up about the machine. Called by the keeper, so
-/// that monitors, its copies, know it from birth.
-pub fn warm_up() {
-    facts::host();
-    // Whoever needs it and cannot have it gets the error then.
-    let _ = cgroup::host_layout();
-}
-
 /// Mounts a root file system at `place` in the caller's own mount namespace: for runtimes that are
 /// other programs and take a root that is there.
 pub fn mount_rootfs(

@@ -31,7 +31,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct KeeperConfig<'a> {
     /// The executable; called by the name `skiff-keeper`, with the keeper's arguments.
     pub executable: &'a Path,
-    /// Exists, with mode 0700.
+    /// Exists; others may pass through it and not list it (0711).
     pub exec_root: &'a Path,
     pub data_root: &'a Path,
 }

@@ -197,8 +197,8 @@ pub enum Event {
     /// The container's init has ended and the exit record is on disk. Every byte it wrote is in
     /// the log and on its way to the clients.
     Exited(ExitRecord),
-    /// After [`Event::Exited`]: the control group and the mounts are gone, so the same container
-    /// may be launched again. The monitor itself may stay a little, for slow clients.
+    /// After [`Event::Exited`]: the socket's name, the control group and the mounts are gone, so the
+    /// same container may be launched again. The monitor itself may stay a little, for slow clients.
     Released,
     /// An exec's process has ended. Comes before its client sees the end of its stream.
     ExecExited { exec: String, exit_code: i32 },

@@ -10,7 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("skiff", &["skiff-cli", "skiff-daemon", "skiff-engine", "skiff-runtime", "skiff-shim"]),
     ("skiff-api", &["skiff-model"]),
     ("skiff-cli", &["skiff-api", "skiff-model", "skiff-sys"]),
-    ("skiff-daemon", &["skiff-api", "skiff-engine", "skiff-model", "skiff-sys"]),
+    ("skiff-daemon", &["skiff-api", "skiff-engine", "skiff-model"]),
     (
         "skiff-engine",
         &["skiff-api", "skiff-model", "skiff-runtime", "skiff-shim", "skiff-store", "skiff-sys"],

@@ -1,4 +1,4 @@
-//! Values that no part of this version uses yet and dockerd refuses all the same, in its words: a
+//! Values that dockerd refuses, in its words, also those that no part of this version uses yet: a
 //! configuration that is wrong there must not start here.
 
 use super::{Merged, SettingsError, refused};

@@ -129,6 +129,11 @@ fn wrong_values_are_refused() {
         ("--add-runtime a/b=c", "invalid value for add-runtime: invalid runtime argument: a/b=c"),
         ("--add-runtime skiff=/x", "runtime name 'skiff' is reserved"),
         (
+            "--add-runtime x=io.containerd.kata.v2",
+            "runtimes: x: io.containerd.kata.v2 is a shim of containerd: only runtimes with a path \
+             are supported, which have runc's command line",
+        ),
+        (
             "--add-runtime x=/a --add-runtime x=/b",
             "invalid value for add-runtime: runtime 'x' was already defined",
         ),

@@ -43,11 +43,19 @@ pub(super) async fn leave(config: &EngineConfig) {
     let _ = tokio::task::spawn_blocking(|| Cgroup::remove_parent(DEFAULT_PARENT)).await;
 }
 
+/// The group of a container whose init nobody knows: that of any process in one with its id.
+fn find(record: &Record) -> Option<Cgroup> {
+    let entries = fs::read_dir("/proc").ok()?.flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(|pid| of(record, pid).ok()).next()
+}
+
 /// Kills whatever is left of a container whose monitor has died.
-pub(super) async fn kill(record: &std::sync::Arc<Record>, pid: i32) {
+pub(super) async fn kill(record: &Record, pid: Option<i32>) {
     let record = record.clone();
     let done = tokio::task::spawn_blocking(move || -> Result<()> {
-        let group = of(&record, pid)?;
+        let known = pid.and_then(|pid| of(&record, pid).ok());
+        let Some(group) = known.or_else(|| find(&record)) else { return Ok(()) };
         group
             .kill_all()
             .and_then(|()| group.remove())

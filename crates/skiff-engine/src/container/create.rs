@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use skiff_api::{Config, ContainerCreateRequest, CreateResponse, HostConfig, List};
 
-use super::driver::{Initial, spawn};
+use super::driver::{Initial, Tie, spawn};
 use super::record::{self, Durability, Life, Paths, Record};
 use super::registry::Reservation;
 use super::spec::{Owner, defaults, owner, private_cgroup};
 use super::state::State;
-use super::{effect, files, merge, mounts, names, validate};
+use super::{effect, files, merge, mounts, names, users, validate};
 use crate::error::{Error, Kind, Result};
 use crate::{Core, clock, volume};
 
@@ -35,6 +35,7 @@ pub(super) async fn create(
     validate::config(&config)?;
     let mut warnings = validate::host_config(&host, &core.config, core.host)?;
     adapt(core, &mut host, &mut warnings)?;
+    users::check_runtime(&core.config, &host)?;
     let id = new_id()?;
     name_host(&mut config, &host, &id)?;
     let reservation = reserve(core, name, &id)?;
@@ -64,7 +65,7 @@ pub(super) async fn create(
     };
     let event = record.clone();
     let container =
-        spawn(core, Initial { record, state: State::Created, monitor: None, restart: false });
+        spawn(core, Initial { record, state: State::Created, tie: Tie::None, restart: false });
     core.containers.register(container, reservation);
     drop(held);
     effect::emit(&core.events, &event, "create", []);

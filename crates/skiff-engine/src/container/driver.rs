@@ -17,7 +17,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::monitor::Monitor;
+use super::monitor::{Monitor, nobody_listens};
+use super::news::has_let_go;
 use super::record::{Life, Paths, Record};
 use super::registry::{Container, View};
 use super::state::{Denied, Effect, Event, State, step};
@@ -33,8 +34,8 @@ const QUEUE: usize = 32;
 /// How long a start waits for clients that announced to attach first.
 const ATTACH_GRACE: Duration = Duration::from_secs(2);
 
-/// How long a monitor may take to start a container.
-const LAUNCH_DEADLINE: Duration = Duration::from_secs(120);
+/// How long to wait between attempts to reach a monitor.
+const SEEK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes the outcome of a request.
 pub(crate) type Answering<T = ()> = oneshot::Sender<Result<T>>;
@@ -104,6 +105,8 @@ pub(super) enum Fact {
     Frozen(i32, Result<()>),
     Thawed(i32, Result<()>),
     Deleted(Result<()>),
+    /// A monitor that could not be reached at first; `None` is that it is gone.
+    Met(Option<Monitor>),
 }
 
 /// What is to be done next, in order.
@@ -127,6 +130,8 @@ pub(super) enum Outcome {
 /// A request to the monitor that is not answered yet.
 pub(super) enum Call {
     Launch,
+    /// How the container is, asked when the engine did not know.
+    Greeting,
     Exec(oneshot::Sender<Result<i32>>),
     Other(Answering),
     /// Answered by anything.
@@ -179,6 +184,9 @@ pub(crate) struct Driver {
     /// A launch that waits for clients, at most until then.
     pub(super) launch_by: Option<Instant>,
     pub(super) launch_deadline: Option<Instant>,
+    /// The deadline is over: what is being started is to be killed, and the start has failed when
+    /// the monitor has nothing of it any more.
+    pub(super) given_up: bool,
     pub(super) remove_volumes: bool,
     pub(super) gone: bool,
 }
@@ -187,14 +195,27 @@ pub(crate) struct Driver {
 pub(crate) struct Initial {
     pub record: Record,
     pub state: State,
-    pub monitor: Option<Monitor>,
+    pub tie: Tie,
     /// Start it now, by its restart policy.
     pub restart: bool,
 }
 
+/// How a driver that starts stands with its container's monitor.
+pub(crate) enum Tie {
+    /// There is none.
+    None,
+    Known(Monitor),
+    /// It has been asked how the container is, by the request of that number.
+    Silent(Monitor, u64),
+    /// It may live and cannot be connected to at the moment.
+    Unreachable,
+    /// It is that of a run that has ended.
+    Leaving(Monitor),
+}
+
 /// Makes a container and its driver's task; the container still has to be registered.
 pub(crate) fn spawn(core: &Arc<Core>, initial: Initial) -> Arc<Container> {
-    let Initial { record, state, monitor, restart } = initial;
+    let Initial { record, state, tie, restart } = initial;
     let (sender, commands) = mpsc::channel(QUEUE);
     let (facts, finished) = mpsc::channel(4);
     let paths = Paths::new(&core.config.data_root, &core.config.exec_root, &record.id);
@@ -202,7 +223,7 @@ pub(crate) fn spawn(core: &Arc<Core>, initial: Initial) -> Arc<Container> {
     let life = record.life.clone();
     let view = View { record: record.clone(), state, life: life.clone(), health: None };
     let container = Arc::new(Container::new(record.id.clone(), sender, view));
-    let driver = Driver {
+    let mut driver = Driver {
         core: core.clone(),
         container: container.clone(),
         record,
@@ -214,7 +235,7 @@ pub(crate) fn spawn(core: &Arc<Core>, initial: Initial) -> Arc<Container> {
         commands,
         facts,
         finished,
-        monitor,
+        monitor: None,
         leaving: None,
         calls: HashMap::new(),
         due: VecDeque::new(),
@@ -233,9 +254,20 @@ pub(crate) fn spawn(core: &Arc<Core>, initial: Initial) -> Arc<Container> {
         backoff: Backoff::default(),
         launch_by: None,
         launch_deadline: None,
+        given_up: false,
         remove_volumes: false,
         gone: false,
     };
+    match tie {
+        Tie::None => {}
+        Tie::Known(monitor) => driver.monitor = Some(monitor),
+        Tie::Silent(monitor, seq) => {
+            driver.monitor = Some(monitor);
+            driver.calls.insert(seq, Call::Greeting);
+        }
+        Tie::Unreachable => driver.seek_monitor(),
+        Tie::Leaving(monitor) => driver.leaving = Some(monitor),
+    }
     tokio::spawn(driver.run(restart));
     container
 }
@@ -260,7 +292,7 @@ impl Driver {
                     Box::pin(self.on_message(message)).await;
                 }
                 message = next_message(&mut self.leaving) => {
-                    if !matches!(message, Ok(Some(_))) {
+                    if has_let_go(&message) {
                         self.leaving = None;
                     }
                 }
@@ -489,6 +521,27 @@ impl Driver {
         }
     }
 
+    /// Connects to a monitor that cannot be connected to now: too many wait for it already, or the
+    /// engine lacks what it needs for that.
+    fn seek_monitor(&self) {
+        let (facts, run_dir) = (self.facts.clone(), self.paths.run_dir.clone());
+        tokio::spawn(async move {
+            let met = async {
+                loop {
+                    match Monitor::of_container(&run_dir).await {
+                        Ok(monitor) => return Some(monitor),
+                        Err(error) if nobody_listens(&error) => return None,
+                        Err(_) => tokio::time::sleep(SEEK_PAUSE).await,
+                    }
+                }
+            };
+            tokio::select! {
+                met = met => drop(facts.send(Fact::Met(met)).await),
+                () = facts.closed() => {}
+            }
+        });
+    }
+
     async fn on_fact(&mut self, fact: Fact) {
         let current = self.state.live().map(|live| live.pid);
         match fact {
@@ -524,6 +577,8 @@ impl Driver {
                 let _ = self.apply(Event::RemoveFailed);
                 answer_all(&mut self.removals, Err(error));
             }
+            Fact::Met(None) => self.on_monitor_lost().await,
+            Fact::Met(Some(monitor)) => self.greet(monitor).await,
         }
     }
 
@@ -547,13 +602,7 @@ impl Driver {
             self.launch().await;
         }
         if due(&mut self.launch_deadline) {
-            self.monitor = None;
-            self.fail_calls();
-            let error = Error::internal(format!(
-                "failed to start container {}: its monitor does not answer",
-                self.record.id
-            ));
-            self.on_start_failed((error, 128));
+            self.give_up().await;
         }
     }
 
@@ -579,7 +628,8 @@ impl Driver {
 
     pub(super) fn arm_launch_deadline(&mut self) {
         self.launch_by = None;
-        self.launch_deadline = Some(Instant::now() + LAUNCH_DEADLINE);
+        self.launch_deadline = Some(Instant::now() + self.core.config.launch_limit);
+        self.given_up = false;
     }
 }
 
@@ -588,7 +638,7 @@ impl Call {
         match self {
             Call::Exec(answer) => drop(answer.send(Err(error))),
             Call::Other(answer) | Call::CatchUp(answer) => drop(answer.send(Err(error))),
-            Call::Launch | Call::Silent => {}
+            Call::Launch | Call::Greeting | Call::Silent => {}
         }
     }
 }

@@ -9,14 +9,18 @@ use skiff_shim::protocol::Op;
 use tokio::time::Instant;
 
 use super::driver::{Call, Change, Driver, Fact, Outcome, answer_all};
+use super::news::has_let_go;
 use super::record::{self, Durability, Life, Phase, Record};
 use super::state::{Effect, KILL_GRACE_S, Notice, State};
 use super::{cgroup, launch, trash};
 use crate::error::{Error, Kind, Result};
 use crate::health;
 
-/// How long a new run waits for the former one's monitor.
-const PART_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a new run waits for the former one's monitor, which may wait for another runtime.
+const PART_TIMEOUT: Duration =
+    Duration::from_secs(10).saturating_add(skiff_shim::external::RELEASE_LIMIT);
+
+const SIGKILL: i32 = 9;
 
 impl Driver {
     pub(super) async fn carry_out(&mut self, effect: Effect) {
@@ -104,7 +108,7 @@ impl Driver {
         let internal = |error| (error, 128);
         find_network(&self.record)
             .map_err(|error| (error.context("failed to set up container networking"), 128))?;
-        self.part().await;
+        self.part().await.map_err(internal)?;
         self.unmark_volatile();
         // First, so that the monitor wakes up while the request is made.
         let mut monitor = self.core.keeper.monitor().await.map_err(internal)?;
@@ -121,13 +125,35 @@ impl Driver {
         Ok(())
     }
 
-    /// Waits until the monitor of the former run is gone, and with it its control group, its
-    /// mounts and its socket.
-    async fn part(&mut self) {
-        let Some(mut leaving) = self.leaving.take() else { return };
-        let gone = async { while let Ok(Some(_)) = leaving.next().await {} };
-        // A client that does not read must not keep the container from being started.
-        drop(tokio::time::timeout(PART_TIMEOUT, gone).await);
+    /// Waits until the monitor of the former run has let go of its control group, its mounts and its
+    /// socket. It may live on: a client that does not read must not keep the container from being
+    /// started.
+    async fn part(&mut self) -> Result<()> {
+        let Some(leaving) = self.leaving.as_mut() else { return Ok(()) };
+        let gone = async { while !has_let_go(&leaving.next().await) {} };
+        if tokio::time::timeout(PART_TIMEOUT, gone).await.is_err() {
+            let id = &self.record.id;
+            return Err(Error::internal(format!(
+                "container {id}: its former run is not cleared away yet"
+            )));
+        }
+        self.leaving = None;
+        Ok(())
+    }
+
+    /// Fails a start that takes too long. The monitor may still succeed: what it starts is killed at
+    /// once, and until it has said how it ended the container counts as starting, so that nobody
+    /// starts it a second time.
+    pub(super) async fn give_up(&mut self) {
+        self.given_up = true;
+        let error = self.gave_up();
+        answer_all(&mut self.starts, Err(error));
+        self.call(Op::Signal { exec: None, signal: SIGKILL }, None, Call::Silent).await;
+    }
+
+    pub(super) fn gave_up(&self) -> Error {
+        let id = &self.record.id;
+        Error::internal(format!("failed to start container {id}: its monitor does not answer"))
     }
 
     /// The kernel marks the work directory of a mount that is never synced, and refuses to mount it
@@ -225,7 +251,8 @@ impl Driver {
         // Who asks for a removal may look for leftovers at once; who let the container go by
         // itself is told at once.
         if !self.removals.is_empty() {
-            self.part().await;
+            // In vain: the files go all the same.
+            drop(self.part().await);
         }
         let outcome = trash::discard(&self.core, &self.record, &self.paths);
         drop(self.facts.send(Fact::Deleted(outcome)).await);

@@ -56,15 +56,9 @@ fn request(core: &Core, record: &Record, paths: &Paths) -> Result<LaunchRequest>
     };
     let mut spec = spec::build(&input)?;
     let runtime = runtime(&core.config, record, paths)?;
-    if let Some(runtime) = &runtime
-        && users::map_of(&core.facts, record).is_some()
-    {
-        return Err(Error::conflict(format!(
-            "runtime {} cannot run a container with users of its own (userns-remap): use \
-             --userns=host or the built-in runtime",
-            runtime.name
-        )));
-    }
+    // The settings may be others than when it was made.
+    users::check_runtime(&core.config, &record.host_config)
+        .map_err(|error| error.with_kind(Kind::Conflict))?;
     let init = record.host_config.init.unwrap_or(core.facts.init);
     let seccomp = match &runtime {
         None => filter(&core.config, &record.host_config, bounding(&spec))?,

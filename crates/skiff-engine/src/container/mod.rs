@@ -29,6 +29,7 @@ mod prune;
 pub mod record;
 pub mod registry;
 pub(crate) mod restore;
+mod revive;
 pub(crate) mod spec;
 pub mod state;
 mod trash;

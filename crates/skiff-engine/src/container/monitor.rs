@@ -19,6 +19,10 @@ pub(crate) const KEEPER_SOCKET: &str = "keeper.sock";
 /// How long a monitor may take to accept a request before it counts as gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long to wait before the next attempt to connect to one that has no room for us.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
 /// A connected monitor.
 pub(crate) struct Monitor {
     stream: UnixStream,
@@ -37,12 +41,19 @@ impl Monitor {
         Monitor::connect(run_dir, MONITOR_SOCKET).await
     }
 
+    /// Who listens at a container's socket: its monitor. (Idle ones accept on the keeper's.)
+    pub(crate) fn peer(&self) -> Option<i32> {
+        self.stream.peer_cred().ok()?.pid()
+    }
+
     async fn connect(dir: &Path, name: &str) -> io::Result<Monitor> {
+        let mut pause = FIRST_PAUSE;
         loop {
             match connect_now(dir, name) {
                 // The queue of connections not yet accepted is full.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(error) => return Err(error),
                 Ok(socket) => {
@@ -95,6 +106,11 @@ impl Monitor {
             }
         }
     }
+}
+
+/// Whether connecting failed because there is nobody, and not for want of something.
+pub(crate) fn nobody_listens(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 /// Connects without waiting. The address is relative to the directory, whose own path may be

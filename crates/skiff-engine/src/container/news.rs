@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use skiff_shim::protocol::{Answer, Event as MonitorEvent, ExitRecord, Message, Reply};
+use skiff_shim::protocol::{Answer, Event as MonitorEvent, ExitRecord, Message, Op, Reply, Status};
 
 use super::driver::{Call, Driver, Due, Outcome};
+use super::monitor::Monitor;
 use super::state::{Denied, Event, Live, Next, State};
 use crate::clock;
 use crate::config::Runtime;
@@ -25,7 +26,10 @@ impl Driver {
         let Reply { seq, answer } = reply;
         let Some(call) = self.calls.remove(&seq) else { return };
         match (call, answer) {
+            // It is to be killed, and its end will be told.
+            (Call::Launch, Answer::Started { .. }) if self.given_up => {}
             (Call::Launch, Answer::Started { pid, at }) => self.on_started(pid, at),
+            (Call::Greeting, Answer::Status(status)) => self.on_status(status),
             (Call::Launch, Answer::Failed(error)) => {
                 self.monitor = None;
                 self.on_start_failed(super::launch::failure(self.runtime(), &error));
@@ -46,15 +50,20 @@ impl Driver {
             (call, Answer::Done | Answer::Status(_)) => {
                 call.fail(Error::internal("the monitor gave an answer that fits no question"));
             }
-            (Call::Silent, Answer::Started { .. }) => {}
+            (Call::Silent | Call::Greeting, Answer::Started { .. }) => {}
         }
     }
 
     pub(super) fn on_event(&mut self, event: MonitorEvent) {
         match event {
+            MonitorEvent::Exited(_) if self.given_up => {
+                self.leaving = self.monitor.take();
+                self.fail_calls();
+                self.on_start_failed((self.gave_up(), 128));
+            }
             MonitorEvent::Exited(record) => self.on_exited(record),
             MonitorEvent::ExecExited { exec, exit_code } => self.on_exec_exited(&exec, exit_code),
-            // Only the monitor of the former run says so, see `leave`.
+            // Only the monitor of the former run says so, see `has_let_go`.
             MonitorEvent::Released => {}
             MonitorEvent::Oom => self.emit("oom", []),
             MonitorEvent::AttachEnded { client, detached } => {
@@ -80,6 +89,26 @@ impl Driver {
         }
     }
 
+    /// Asks a monitor how the container is.
+    pub(super) async fn greet(&mut self, monitor: Monitor) {
+        self.monitor = Some(monitor);
+        self.call(Op::Hello, None, Call::Greeting).await;
+    }
+
+    /// What a monitor says of a container that was taken for running, or starting, meanwhile.
+    fn on_status(&mut self, status: Status) {
+        let Status { pid, started_at, exited, .. } = status;
+        if let State::Starting(_) = self.state {
+            self.on_started(pid, started_at);
+        } else {
+            self.life.started_at = started_at;
+            let _ = self.apply(Event::Started(Live { pid, started_at }));
+        }
+        if let Some(exit) = exited {
+            self.on_exited(exit);
+        }
+    }
+
     pub(super) fn on_started(&mut self, pid: i32, at: i64) {
         self.launch_deadline = None;
         self.life.started_at = at;
@@ -95,6 +124,7 @@ impl Driver {
     /// A start that came to nothing: what the client is told, and the exit code that says why.
     pub(super) fn on_start_failed(&mut self, (error, exit_code): (Error, i32)) {
         self.launch_deadline = None;
+        self.given_up = false;
         self.queued.clear();
         self.life.error = error.to_string();
         self.life.exit_code = exit_code;
@@ -160,27 +190,46 @@ impl Driver {
         self.monitor = None;
         let exit = super::launch::read_exit_record(&self.paths);
         if exit.is_none() {
+            if let Some(monitor) = self.still_there().await {
+                self.fail_calls();
+                return self.greet(monitor).await;
+            }
             super::launch::clear_bundle(&self.paths).await;
         }
         if matches!(self.state, State::Starting(_)) {
-            let error = Error::internal(format!(
-                "failed to start container {}: its monitor went away",
-                self.record.id
-            ));
-            self.fail_calls();
-            self.on_start_failed((error, 128));
-            return;
+            match &exit {
+                // It was started and has ended while nobody listened.
+                Some(exit) if !self.given_up => self.on_started(0, exit.at),
+                Some(_) | None => {
+                    let error = Error::internal(format!(
+                        "failed to start container {}: its monitor went away",
+                        self.record.id
+                    ));
+                    self.fail_calls();
+                    return self.on_start_failed((error, 128));
+                }
+            }
         }
         let Some(live) = self.state.live() else { return };
         let exit = match exit {
             Some(exit) => exit,
             None => {
                 // Whatever is left of the container has no parent, no log and no exit code.
-                super::cgroup::kill(&self.record, live.pid).await;
+                super::cgroup::kill(&self.record, Some(live.pid)).await;
                 ExitRecord { exit_code: 137, oom_killed: false, at: clock::now() }
             }
         };
         self.on_exited(exit);
+    }
+
+    /// The monitor, if only its connection is gone: it drops those that leave too much unread.
+    async fn still_there(&self) -> Option<Monitor> {
+        let greeted = self.calls.values().any(|call| matches!(call, Call::Greeting));
+        if greeted || self.state.live().is_none() {
+            return None;
+        }
+        let connected = Monitor::of_container(&self.paths.run_dir);
+        tokio::time::timeout(Duration::from_secs(1), connected).await.ok()?.ok()
     }
 
     /// Who runs the container. One whose runtime has left the settings was not started by us.
@@ -193,5 +242,17 @@ impl Driver {
         for (_, call) in std::mem::take(&mut self.calls) {
             call.fail(self.refusal(Denied::NotRunning, ""));
         }
+    }
+}
+
+/// Whether this is the last that matters of a monitor whose container has ended: it has let go of
+/// all that the next run needs, or is gone.
+pub(super) fn has_let_go(message: &std::io::Result<Option<Message>>) -> bool {
+    match message {
+        Ok(Some(Message::Event(event))) => matches!(event, MonitorEvent::Released),
+        Ok(Some(Message::Reply(reply))) => {
+            matches!(&reply.answer, Answer::Status(status) if status.released)
+        }
+        Ok(None) | Err(_) => true,
     }
 }

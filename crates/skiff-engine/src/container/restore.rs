@@ -1,10 +1,8 @@
 //! Opening a data root: every record becomes a container again, whatever state it and its files
 //! are in.
 //!
-//! The order loses nothing: the monitor's socket is tried first; where nobody answers, the exit
-//! record is read, which a monitor renames into place before its socket closes. A record that
-//! cannot be read becomes a dead container that can be removed; a directory without a record is
-//! something half-made and goes.
+//! How a container is says its monitor (`revive.rs`). A record that cannot be read becomes a dead
+//! container that can be removed; a directory without a record is something half-made and goes.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -12,24 +10,21 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
-use skiff_shim::protocol::{Answer, ExitRecord, Message, Op, Status};
 
-use super::driver::{Initial, spawn};
-use super::monitor::Monitor;
-use super::record::{self, Durability, Life, Paths, Phase, Record};
+use super::driver::{Initial, Tie, spawn};
+use super::record::{self, Paths, Phase, Record};
+use super::registry;
+use super::revive::revive;
 use super::spec::Facts;
-use super::state::{Live, State};
+use super::state::State;
 use super::validate::Host;
-use super::{launch, registry};
 use crate::config::EngineConfig;
 use crate::error::{Error, Kind, Result};
 use crate::keeper::Keeper;
-use crate::{Core, clock, exec, image, log, logs, restart, volume};
+use crate::{Core, exec, image, log, logs, restart, volume};
 
 /// Monitors asked at a time.
 const AT_ONCE: usize = 64;
-/// How long a monitor may take to say how its container is.
-const HELLO_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 pub(crate) async fn open(config: EngineConfig) -> Result<Arc<Core>> {
     let core = Arc::new(prepare(config).await?);
@@ -88,7 +83,7 @@ pub(crate) async fn open(config: EngineConfig) -> Result<Arc<Core>> {
 async fn finish_removal(core: &Arc<Core>, initial: &Initial) -> bool {
     let record = &initial.record;
     let paths = Paths::new(&core.config.data_root, &core.config.exec_root, &record.id);
-    if initial.monitor.is_some() {
+    if !matches!(initial.tie, Tie::None | Tie::Leaving(_)) {
         return false;
     }
     if let Err(error) = super::trash::discard(core, record, &paths) {
@@ -227,79 +222,6 @@ fn find(core: &Core) -> Result<Vec<(Record, Paths)>> {
         found.push((record, paths));
     }
     Ok(found)
-}
-
-/// Finds out how a container is.
-async fn revive(mut record: Record, paths: Paths) -> Initial {
-    let before = record.life.clone();
-    if let Some((monitor, status)) = hello(&paths).await {
-        match status.exited {
-            Some(exit) => ended(&mut record, &exit),
-            None => return alive(record, monitor, &status),
-        }
-    } else if let Some(exit) = launch::read_exit_record(&paths) {
-        ended(&mut record, &exit);
-    } else if matches!(record.life.phase, Phase::Running | Phase::Paused) {
-        // The host went down, or the monitor was killed: nobody saw how it ended.
-        ended(&mut record, &ExitRecord { exit_code: 255, oom_killed: false, at: clock::now() });
-    }
-    // Before the exit record goes.
-    if record.life != before
-        && let Err(error) = record::save(&paths.dir, &record, Durability::Written)
-    {
-        log::warn(&format!("container {}: {error}", record.id));
-    }
-    launch::clean_run_dir(&paths);
-    launch::clear_bundle(&paths).await;
-    let state = match record.life.phase {
-        Phase::Created => State::Created,
-        Phase::Dead | Phase::Removing => State::Dead,
-        Phase::Running | Phase::Paused | Phase::Restarting | Phase::Exited => State::Exited,
-    };
-    Initial { record, state, monitor: None, restart: false }
-}
-
-/// Asks the container's monitor, if there is one.
-async fn hello(paths: &Paths) -> Option<(Monitor, Status)> {
-    let mut monitor = Monitor::of_container(&paths.run_dir).await.ok()?;
-    let asked = async {
-        let seq = monitor.send(Op::Hello, &[]).await.ok()?;
-        loop {
-            match monitor.next().await.ok()?? {
-                Message::Reply(reply) if reply.seq == seq => match reply.answer {
-                    Answer::Status(status) => return Some(status),
-                    _ => return None,
-                },
-                // An end that comes before the answer is in the answer, too.
-                Message::Reply(_) | Message::Event(_) => {}
-            }
-        }
-    };
-    let status = tokio::time::timeout(HELLO_TIMEOUT, asked).await.ok()??;
-    Some((monitor, status))
-}
-
-fn alive(mut record: Record, monitor: Monitor, status: &Status) -> Initial {
-    let live = Live { pid: status.pid, started_at: status.started_at };
-    record.life.started_at = status.started_at;
-    record.life.exit_code = 0;
-    record.life.error.clear();
-    let frozen = super::cgroup::of(&record, status.pid)
-        .is_ok_and(|group| group.is_frozen().unwrap_or(false));
-    let state = if frozen { State::Paused(live) } else { State::Running(live) };
-    Initial { record, state, monitor: Some(monitor), restart: false }
-}
-
-fn ended(record: &mut Record, exit: &ExitRecord) {
-    record.life = Life {
-        phase: Phase::Exited,
-        // It ran, even if nobody has written that down.
-        started_at: if record.life.started_at == 0 { exit.at } else { record.life.started_at },
-        finished_at: exit.at,
-        exit_code: exit.exit_code,
-        oom_killed: exit.oom_killed,
-        ..record.life.clone()
-    };
 }
 
 /// Stops all drivers, waits until they have, and lets another engine have the data root. Containers

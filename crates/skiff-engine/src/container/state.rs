@@ -97,6 +97,8 @@ pub enum Event {
 
     /// Its files are complete.
     Created,
+    /// Its process, of a container that is starting. For one that has a process already it is which
+    /// one: its monitor did not answer at first.
     Started(Live),
     StartFailed,
     Frozen,
@@ -335,9 +337,9 @@ fn running(live: Live, event: Event) -> Step {
         Event::Remove { force: false } => Err(Denied::RemoveActive("running")),
         Event::Remove { force: true } => Ok(kill_and_remove(live, false)),
         Event::Exec | Event::Attach => Ok((here, vec![])),
+        Event::Started(live) => Ok((State::Running(live), vec![])),
         Event::Exited(next) => Ok(ended(next, false)),
         Event::Created
-        | Event::Started(_)
         | Event::StartFailed
         | Event::Frozen
         | Event::FreezeFailed
@@ -368,6 +370,7 @@ fn pausing(live: Live, event: Event) -> Step {
             Ok((State::Paused(live), vec![Effect::Emit(Notice::Pause), Effect::Persist]))
         }
         Event::FreezeFailed => Ok((State::Running(live), vec![])),
+        Event::Started(live) => Ok((State::Pausing(live), vec![])),
         Event::Exited(next) => Ok(ended(next, false)),
         Event::Start
         | Event::Stop { .. }
@@ -378,7 +381,6 @@ fn pausing(live: Live, event: Event) -> Step {
         | Event::Exec
         | Event::Attach => Err(Denied::Later),
         Event::Created
-        | Event::Started(_)
         | Event::StartFailed
         | Event::Thawed
         | Event::GraceOver
@@ -420,9 +422,9 @@ fn paused(live: Live, event: Event) -> Step {
         Event::Thawed => {
             Ok((State::Running(live), vec![Effect::Emit(Notice::Unpause), Effect::Persist]))
         }
+        Event::Started(live) => Ok((State::Paused(live), vec![])),
         Event::Exited(next) => Ok(ended(next, false)),
         Event::Created
-        | Event::Started(_)
         | Event::StartFailed
         | Event::Frozen
         | Event::FreezeFailed
@@ -464,12 +466,12 @@ fn stopping(live: Live, killed: bool, keep: bool, event: Event) -> Step {
                 Effect::ArmKillGrace,
             ],
         )),
+        Event::Started(live) => Ok((State::Stopping { live, killed, keep }, vec![])),
         Event::Exited(next) => {
             let next = if keep { Next::Rest } else { next };
             Ok(ended(next, true))
         }
         Event::Created
-        | Event::Started(_)
         | Event::StartFailed
         | Event::Frozen
         | Event::FreezeFailed
@@ -528,6 +530,7 @@ fn removing(live: Option<Live>, event: Event) -> Step {
         (Event::Unpause, _) => Err(Denied::NotPaused),
         (Event::Remove { .. }, _) => Err(Denied::RemovalInProgress),
         (Event::Attach, _) => Err(Denied::MarkedForRemoval),
+        (Event::Started(live), Some(_)) => Ok((State::Removing(Some(live)), vec![])),
         (Event::Exited(_), Some(_)) => {
             let (_, mut effects) = ended(Next::Rest, false);
             effects.extend([Effect::DisarmGrace, Effect::Delete]);
@@ -539,11 +542,10 @@ fn removing(live: Option<Live>, event: Event) -> Step {
             Ok((State::Removing(None), vec![Effect::Emit(Notice::Destroy), Effect::WakeRemoved]))
         }
         (Event::RemoveFailed, None) => Ok((State::Dead, vec![Effect::Persist])),
-        (Event::Exited(_) | Event::GraceOver | Event::Thawed, None)
+        (Event::Started(_) | Event::Exited(_) | Event::GraceOver | Event::Thawed, None)
         | (Event::Removed | Event::RemoveFailed, Some(_))
         | (
             Event::Created
-            | Event::Started(_)
             | Event::StartFailed
             | Event::Frozen
             | Event::FreezeFailed

@@ -6,10 +6,12 @@
 
 use std::fs;
 
+use skiff_api::HostConfig;
 use skiff_model::id_map::IdMap;
 
 use super::record::Record;
 use super::spec::Facts;
+use crate::config::{EngineConfig, Runtime};
 use crate::error::{Error, Result};
 
 /// The ids of a container's user namespace; `None` is the host's.
@@ -29,6 +31,19 @@ pub(crate) fn map_of_process(pid: i32) -> Result<Option<IdMap>> {
     let map = IdMap::parse(&uids, &gids)
         .ok_or_else(|| Error::internal(format!("the id maps of process {pid} are malformed")))?;
     Ok(Some(map).filter(|map| !map.is_identity()))
+}
+
+/// Checks that who is to run a container can give it users of its own, if it gets some.
+pub(super) fn check_runtime(config: &EngineConfig, host: &HostConfig) -> Result<()> {
+    let remapped = config.users.is_some() && host.userns_mode != "host";
+    match config.runtime(&host.runtime) {
+        Some(Runtime::External(_)) if remapped => Err(Error::invalid(format!(
+            "runtime {} cannot run a container with users of its own (userns-remap): use \
+             --userns=host or the built-in runtime",
+            host.runtime
+        ))),
+        Some(Runtime::External(_) | Runtime::BuiltIn) | None => Ok(()),
+    }
 }
 
 /// Checks that a container with users of its own may join a namespace of this process, which takes

@@ -164,7 +164,6 @@ fn runtimes(config: &EngineConfig) -> Map<Runtime> {
     };
     let built_in = BUILT_IN_ALIASES.into_iter().chain([BUILT_IN_RUNTIME]);
     let built_in = built_in.map(|name| (name.to_owned(), ours()));
-    // Later ones count: a name may have been given to another.
     let configured = config.runtimes.iter().map(|(name, runtime)| {
         let path = runtime.path.to_string_lossy().into_owned();
         let runtime_args = runtime.args.clone().into();

@@ -64,11 +64,18 @@ fn settings(dir: &Path) -> EngineConfig {
 
 impl Rig {
     pub(crate) async fn new() -> Rig {
+        Rig::with(|_| {}).await
+    }
+
+    /// An engine with other settings.
+    pub(crate) async fn with(change: impl FnOnce(&mut EngineConfig)) -> Rig {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("se-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let engine = Engine::open(settings(&dir)).await.unwrap();
+        let mut config = settings(&dir);
+        change(&mut config);
+        let engine = Engine::open(config).await.unwrap();
         let request = ImportRequest { repository: "box".to_owned(), ..ImportRequest::default() };
         engine.images().import(&mut &rootfs()[..], &request).unwrap();
         Rig { engine, dir }
@@ -150,6 +157,14 @@ impl Rig {
         self.inspect(name).state.status
     }
 
+    /// The process that owns a container.
+    pub(crate) fn monitor(&self, name: &str) -> i32 {
+        let pid = self.inspect(name).state.pid;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:\t"));
+        parent.unwrap().parse().unwrap()
+    }
+
     pub(crate) async fn remove(&self, name: &str) {
         let options = RemoveOptions { force: true, volumes: true, link: false };
         self.containers().remove(name, options).await.unwrap();
@@ -204,6 +219,17 @@ impl Drop for Rig {
         drop(skiff_runtime::cgroup::Cgroup::remove_parent(CGROUP_PARENT));
         drop(std::fs::remove_dir_all(&self.dir));
     }
+}
+
+/// Sends a signal, by name.
+pub(crate) fn signal(pid: impl ToString, name: &str) {
+    let words = [format!("-{name}"), pid.to_string()];
+    assert!(Command::new("kill").args(words).status().unwrap().success());
+}
+
+/// Whether a process is there that has not ended.
+pub(crate) fn lives(pid: impl std::fmt::Display) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}/root/bin")).exists()
 }
 
 /// Ends what is in a container's control groups, and them.

@@ -8,4 +8,5 @@ mod harness;
 mod life;
 mod observe;
 mod restore;
+mod runtimes;
 mod settings;

@@ -4,7 +4,7 @@ use serde_json::json;
 use skiff_engine::Kind;
 use skiff_engine::container::WaitCondition;
 
-use crate::harness::{Rig, read_output};
+use crate::harness::{Rig, lives, read_output, signal};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn running_containers_outlive_the_engine_with_their_streams() {
@@ -85,13 +85,10 @@ async fn a_killed_monitor_is_noticed() {
     let rig = Rig::new().await;
     rig.run("cc", "exec sleep 1000", json!({})).await;
     let pid = rig.inspect("cc").state.pid;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let monitor = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap();
-    assert!(std::process::Command::new("kill").args(["-9", monitor]).status().unwrap().success());
+    signal(rig.monitor("cc"), "KILL");
     rig.until("exited", |rig| rig.status("cc") == "exited").await;
     assert_eq!(rig.inspect("cc").state.exit_code, 137);
-    rig.until("no process", |_| !std::path::Path::new(&format!("/proc/{pid}/root/bin")).exists())
-        .await;
+    rig.until("no process", |_| !lives(pid)).await;
     rig.start("cc").await;
     rig.remove("cc").await;
 }
@@ -126,5 +123,84 @@ async fn after_a_reboot_policies_decide_what_is_started() {
     assert_eq!((rig.status("stopped"), rig.status("no")), ("exited".into(), "exited".into()));
     for name in ["always", "unless"] {
         rig.remove(name).await;
+    }
+}
+
+/// A monitor that had no time for a new daemon counted as dead: its container went on unowned, and a
+/// second one was started beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_monitor_that_does_not_answer_keeps_its_container() {
+    let mut rig = Rig::new().await;
+    for (name, host) in [
+        ("always", json!({"RestartPolicy": {"Name": "always"}})),
+        ("rm", json!({"AutoRemove": true})),
+        ("paused", json!({})),
+        ("lost", json!({})),
+    ] {
+        rig.run(name, "exec sleep 1000", json!({"HostConfig": host})).await;
+    }
+    rig.containers().pause("paused").await.unwrap();
+    let names = ["always", "rm", "paused", "lost"];
+    let pids = names.map(|name| rig.inspect(name).state.pid);
+    let monitors = names.map(|name| rig.monitor(name));
+    for monitor in monitors {
+        signal(monitor, "STOP");
+    }
+    // More than once, as each leaves a connection behind.
+    for _ in 0..2 {
+        rig.reopen().await;
+        let status = names.map(|name| rig.status(name));
+        assert_eq!(status, ["running", "running", "paused", "running"]);
+        assert_eq!(names.map(|name| rig.inspect(name).state.pid), pids);
+    }
+    // While it is stopped nobody can end it, and it can still die.
+    signal(monitors[3], "KILL");
+    rig.until("the loss", |rig| rig.status("lost") == "exited").await;
+    rig.until("no process", |_| !lives(pids[3])).await;
+    for monitor in &monitors[..3] {
+        signal(monitor, "CONT");
+    }
+    rig.containers().unpause("paused").await.unwrap();
+    for name in ["always", "rm", "paused"] {
+        rig.stop(name, 0).await;
+    }
+    assert_eq!(rig.inspect("always").state.exit_code, 137);
+    rig.until("the removal", |rig| rig.containers().inspect("rm", false).is_err()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_a_stopped_monitor_has_not_seen_is_told_later() {
+    let mut rig = Rig::new().await;
+    rig.run("cc", "trap 'exit 7' TERM; while :; do sleep 0.01; done", json!({})).await;
+    let (pid, monitor) = (rig.inspect("cc").state.pid, rig.monitor("cc"));
+    signal(monitor, "STOP");
+    rig.engine.shutdown().await;
+    signal(pid, "TERM");
+    rig.until("the end", |_| !lives(pid)).await;
+    rig.reopen().await;
+    assert_eq!(rig.status("cc"), "running");
+    signal(monitor, "CONT");
+    rig.until("exited", |rig| rig.status("cc") == "exited").await;
+    assert_eq!(rig.inspect("cc").state.exit_code, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_monitor_leaves_that_was_killed_meanwhile_is_ended() {
+    let mut rig = Rig::new().await;
+    rig.run("cc", "exec sleep 1000", json!({})).await;
+    rig.run("rm", "exec sleep 1000", json!({"HostConfig": {"AutoRemove": true}})).await;
+    let pids = ["cc", "rm"].map(|name| rig.inspect(name).state.pid);
+    let monitors = ["cc", "rm"].map(|name| rig.monitor(name));
+    rig.engine.shutdown().await;
+    for monitor in monitors {
+        signal(monitor, "KILL");
+        rig.until("its end", |_| !lives(monitor)).await;
+    }
+    rig.reopen().await;
+    let state = rig.inspect("cc").state;
+    assert_eq!((state.status.as_str(), state.exit_code), ("exited", 255));
+    assert!(rig.containers().inspect("rm", false).is_err());
+    for pid in pids {
+        rig.until("no process", |_| !lives(pid)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A container that is run by another program with runc's command line (runc, crun, runsc, kata).
+//! A container that is run by another program with runc's command line (runc, crun, runsc).
 //!
 //! Engine and monitor know only this: [`External::launch`] makes the bundle and has the runtime
 //! create and start the container with the caller's streams. What comes of it is the caller's
@@ -36,6 +36,15 @@ const LAUNCH_PATIENCE: Duration = Duration::from_secs(90);
 /// How long it may take for anything else.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The longest that a container's release waits for its runtime: to delete it.
+pub const RELEASE_LIMIT: Duration = PATIENCE;
+/// The longest that a launch waits for runtimes: to delete what was left, to create and to start, and
+/// to delete what failed.
+pub const LAUNCH_LIMIT: Duration = PATIENCE
+    .saturating_add(LAUNCH_PATIENCE)
+    .saturating_add(LAUNCH_PATIENCE)
+    .saturating_add(PATIENCE);
+
 const KILL: i32 = Signal::KILL.as_raw();
 
 /// A started container.
@@ -55,17 +64,15 @@ pub(crate) struct External {
 }
 
 impl External {
-    /// Has the container created and started. `meanwhile` is called once while the runtime is at
-    /// it, perhaps for a start that fails.
+    /// Has the container created and started.
     pub(crate) fn launch(
         runtime: &ExternalRuntime,
         launch: &Launch,
         stdio: Stdio<'_>,
-        meanwhile: &mut dyn FnMut(),
     ) -> Result<External, LaunchError> {
         discard(&runtime.bundle);
         let bundle = Bundle::new(&runtime.bundle);
-        let started = Starting { runtime, launch, bundle: &bundle }.run(stdio, meanwhile);
+        let started = Starting { runtime, launch, bundle: &bundle }.run(stdio);
         if started.is_err() {
             // The first error is what the user must see.
             let _ = clear(runtime, &launch.id, &bundle);
@@ -154,11 +161,7 @@ struct Starting<'a> {
 }
 
 impl Starting<'_> {
-    fn run(
-        &self,
-        stdio: Stdio<'_>,
-        meanwhile: &mut dyn FnMut(),
-    ) -> Result<(i32, OwnedFd, Option<OwnedFd>), LaunchError> {
+    fn run(&self, stdio: Stdio<'_>) -> Result<(i32, OwnedFd, Option<OwnedFd>), LaunchError> {
         self.bundle.make(self.runtime, self.launch)?;
         let console = Console::of(&stdio, self.bundle)?;
         let pid_file = self.bundle.pid_file();
@@ -170,9 +173,7 @@ impl Starting<'_> {
         }
         words.push(self.launch.id.as_ref());
         let invocation = Invocation::new(self.runtime, self.bundle);
-        let creating = invocation.start(&words, Streams::of(&stdio))?;
-        meanwhile();
-        creating.finish("create", LAUNCH_PATIENCE)?;
+        invocation.start(&words, Streams::of(&stdio))?.finish("create", LAUNCH_PATIENCE)?;
         let (pid, pidfd) = child_of(&pid_file)?;
         let started = self.start(&invocation, console, stdio);
         if started.is_err() {

@@ -59,9 +59,8 @@ impl Container {
         runtime: &ExternalRuntime,
         launch: &Launch,
         stdio: Stdio<'_>,
-        meanwhile: &mut dyn FnMut(),
     ) -> Result<Container, LaunchError> {
-        let external = External::launch(runtime, launch, stdio, meanwhile)?;
+        let external = External::launch(runtime, launch, stdio)?;
         Ok(Container { runtime: Runtime::External(Box::new(external)) })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Order matters. Of an exec: its last output, then the event, then the end of its client's
 //! stream. Of the container: last output, exit record, event, end of the clients' streams; only
-//! then what takes long, removing the control group and the mounts, and the event that says so.
+//! then the socket's name and what takes long, removing the control group and the mounts, and the event that says so.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -12,7 +12,7 @@ use skiff_sys::process::{Exit, wait_any};
 
 use super::task::Task;
 use super::{INIT, Monitor};
-use crate::protocol::{EXIT_RECORD, Event, ExitRecord, MONITOR_SOCKET};
+use crate::protocol::{EXIT_RECORD, Event, ExitRecord};
 
 /// How much more others count than a monitor that only clears away.
 const CLEANING_UP: i32 = 10;
@@ -120,6 +120,10 @@ impl Monitor {
         if let Some(oom) = self.oom.take() {
             self.hub.poll.remove(oom.as_fd());
         }
+        // The exit record says it all from here on, and the next run has a socket of its own.
+        if let Some(listener) = self.listener.take() {
+            self.hub.poll.remove(listener.as_fd());
+        }
         for failure in self.container.release() {
             crate::keeper::complain(&format!("{}: {failure}", self.run_dir.display()));
         }
@@ -144,9 +148,6 @@ impl Monitor {
             let execs = self.tasks.values().any(|task| !task.exited);
             let unsent = self.connections.values().any(|it| it.has_unsent() && !it.is_stuck());
             self.ending.over = !clients && !execs && !unsent && self.hub.events.is_empty();
-            if self.ending.over {
-                let _ = std::fs::remove_file(self.run_dir.join(MONITOR_SOCKET));
-            }
         }
     }
 }

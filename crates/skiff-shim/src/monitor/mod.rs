@@ -6,8 +6,8 @@
 //!                                    log ◀───────┘  └──▶ client (sockets handed over)
 //! ```
 //!
-//! It is a single thread around one epoll set. Invariants: nothing blocks except the launch itself
-//! and writes to the log file; whatever a daemon or a client does, the container goes on; the exit
+//! It is a single thread around one epoll set. Invariants: nothing blocks except the launch itself,
+//! writes to the log file and invocations of another runtime, which have a time limit; whatever a daemon or a client does, the container goes on; the exit
 //! record is on disk before anybody is told. It decides nothing: policy is the engine's.
 
 mod client;
@@ -17,6 +17,7 @@ mod detach;
 mod exit;
 mod hub;
 mod input;
+mod listener;
 mod poll;
 mod queue;
 mod requests;
@@ -29,7 +30,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::Event as Ready;
-use rustix::net::SocketFlags;
 use skiff_runtime::Prepared;
 use skiff_runtime::cgroup::OomEvents;
 use skiff_sys::fork::exit_now;
@@ -38,6 +38,7 @@ use skiff_sys::signals::{CHILD, SignalFd};
 use self::connection::Connection;
 use self::exit::Ending;
 use self::hub::{Hub, IDLE};
+use self::listener::Listener;
 use self::poll::{Interest, Source, no_events, source_of};
 use self::task::Task;
 use crate::protocol::{Event, Message, Op};
@@ -69,7 +70,8 @@ struct Monitor {
     hub: Hub,
     children: SignalFd,
     null: OwnedFd,
-    listener: Option<OwnedFd>,
+    /// `None` when the container has ended.
+    listener: Option<Listener>,
     connections: BTreeMap<u32, Connection>,
     tasks: BTreeMap<u32, Task>,
     ending: Ending,
@@ -207,7 +209,7 @@ impl Monitor {
 
     fn accept(&mut self) {
         let Some(listener) = &self.listener else { return };
-        let Ok(socket) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC) else { return };
+        let Ok(socket) = listener.accept() else { return };
         if Connection::is_trusted(&socket) {
             let id = self.next_id();
             let connection = Connection::new(&self.hub, socket, Source::Connection(id));

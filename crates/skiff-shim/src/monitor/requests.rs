@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, listen, socket_with};
 use skiff_model::id_map::IdMap;
 use skiff_model::oci::{NamespaceKind, Spec};
 use skiff_runtime::launch::{LaunchError, LaunchErrorKind};
@@ -13,6 +11,7 @@ use skiff_runtime::launch::{LaunchError, LaunchErrorKind};
 use super::connection::Connection;
 use super::container::Container;
 use super::exit::Ending;
+use super::listener::Listener;
 use super::poll::{Interest, Source};
 use super::streams::Streams;
 use super::task::{Started, Task};
@@ -22,9 +21,6 @@ use crate::protocol::{
     Answer, AttachRequest, ExecRequest, LaunchRequest, LogTarget, MONITOR_SOCKET, Message, Op,
     Reply, Request, Status,
 };
-
-/// Daemons that may wait to be accepted.
-const BACKLOG: i32 = 16;
 
 /// A refusal as a message.
 pub(super) fn refused(seq: u64, why: &str) -> Message {
@@ -49,7 +45,6 @@ impl Idle {
         let mut started = match self.start(&request, &run_dir) {
             Ok(started) => started,
             Err(error) => {
-                let _ = std::fs::remove_file(run_dir.join(MONITOR_SOCKET));
                 let _ = connection.send(&self.hub, &reply(seq, Answer::Failed(error)));
                 self.deliver(connection);
                 return None;
@@ -104,7 +99,9 @@ impl Idle {
             None => Container::launch(&request.launch, streams.stdio(), prepared, &mut open)?,
             Some(runtime) => {
                 prepared.return_home()?;
-                Container::launch_by(runtime, &request.launch, streams.stdio(), &mut open)?
+                // Before all that takes long: a daemon that comes meanwhile must find us.
+                files = Some(Ok(Files::open(run_dir, &request.log)?));
+                Container::launch_by(runtime, &request.launch, streams.stdio())?
             }
         };
         let files = files.expect("opened while the container was prepared");
@@ -152,19 +149,22 @@ fn own(
 
 /// What a monitor needs once its container runs.
 struct Files {
-    listener: OwnedFd,
+    listener: Listener,
     log: Option<JsonFile>,
 }
 
 impl Files {
     fn open(run_dir: &Path, log: &LogTarget) -> Result<Files, LaunchError> {
-        Ok(Files { listener: listen_at(run_dir)?, log: open_log(log)? })
+        let path = run_dir.join(MONITOR_SOCKET);
+        let listener = Listener::open(run_dir)
+            .map_err(|error| failed(&format!("listen on {}", path.display()))(error))?;
+        Ok(Files { listener, log: open_log(log)? })
     }
 }
 
 /// What starting brought into being.
 struct Launched {
-    listener: OwnedFd,
+    listener: Listener,
     container: Container,
     task: Task,
 }
@@ -363,31 +363,6 @@ fn open_log(target: &LogTarget) -> Result<Option<JsonFile>, LaunchError> {
         },
     };
     JsonFile::open(options).map(Some).map_err(describe)
-}
-
-/// Makes the monitor's own socket. A run directory's path may be longer than an address can be.
-fn listen_at(run_dir: &Path) -> Result<OwnedFd, LaunchError> {
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-        .map_err(|errno| failed("make the monitor's socket")(errno.into()))?;
-    let path: PathBuf = run_dir.join(MONITOR_SOCKET);
-    let describe = |error| failed(&format!("bind {}", path.display()))(error);
-    // The file gets the socket's own mode.
-    rustix::fs::fchmod(&socket, Mode::from_raw_mode(0o600))
-        .map_err(|errno| describe(errno.into()))?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory =
-        rustix::fs::open(run_dir, flags, Mode::empty()).map_err(|errno| describe(errno.into()))?;
-    let bind = || skiff_sys::socket::bind_at(socket.as_fd(), directory.as_fd(), MONITOR_SOCKET);
-    match bind() {
-        // What a monitor that was killed has left.
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            std::fs::remove_file(&path).and_then(|()| bind())
-        }
-        bound => bound,
-    }
-    .map_err(describe)?;
-    listen(&socket, BACKLOG).map_err(|errno| describe(errno.into()))?;
-    Ok(socket)
 }
 
 fn failed(what: &str) -> impl Fn(std::io::Error) -> LaunchError {

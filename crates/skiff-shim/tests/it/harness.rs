@@ -229,7 +229,8 @@ impl Container {
 
     /// The texts in the log of a channel.
     pub(crate) fn log_of(&self, channel: &str) -> String {
-        let text = std::fs::read_to_string(self.run_dir.join("log")).unwrap();
+        // For a moment there is none, between its rotation and the next one.
+        let text = std::fs::read_to_string(self.run_dir.join("log")).unwrap_or_default();
         // The last line may be in the making.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole

@@ -240,3 +240,42 @@ fn the_monitor_ignores_a_daemon_that_does_not_read() {
     assert!(matches!(container.signal(0), Answer::Done));
     container.finish();
 }
+
+/// It took the socket of the next run away: a daemon that came then found nobody.
+#[test]
+fn a_monitor_that_lingers_leaves_the_next_ones_socket_alone() {
+    let engine = Engine::start();
+    let (own, given) = client();
+    let mut request = engine.request("exit 3");
+    request.attach = vec![wishes(1)];
+    let mut first = engine.launch(request, &[&given]);
+    drop(given);
+    first.wait();
+    assert!(matches!(first.event(), Some(Event::Released)));
+    // Its client has not closed its side.
+    assert!(connect_monitor(&first.run_dir).is_err());
+    let mut request = engine.request("exec sleep 1000");
+    request.run_dir.clone_from(&first.run_dir);
+    let second = engine.launch(request, &[]);
+    drop(own);
+    first.last_words();
+    let mut again = Container::connect(&second.run_dir).unwrap();
+    let Answer::Status(status) = again.call(Op::Hello, &[]) else { panic!("no status") };
+    assert_eq!(status.pid, second.pid);
+    second.finish();
+}
+
+#[test]
+fn a_container_has_one_monitor() {
+    let engine = Engine::start();
+    let first = engine.run("exec sleep 1000");
+    let mut request = engine.request("exec sleep 1000");
+    request.run_dir.clone_from(&first.run_dir);
+    let (mut second, answer) = engine.try_launch(request, &[]);
+    assert!(matches!(answer, Answer::Failed(_)), "{answer:?}");
+    assert!(second.last_words().is_empty());
+    let mut again = Container::connect(&first.run_dir).unwrap();
+    let Answer::Status(status) = again.call(Op::Hello, &[]) else { panic!("no status") };
+    assert_eq!(status.pid, first.pid);
+    first.finish();
+}

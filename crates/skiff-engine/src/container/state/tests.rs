@@ -6,6 +6,7 @@ use super::*;
 use crate::error::Kind;
 
 const LIVE: Live = Live { pid: 7, started_at: 1 };
+const OTHER: Live = Live { pid: 8, started_at: 2 };
 
 fn states() -> Vec<State> {
     vec![
@@ -121,6 +122,9 @@ fn facts_lead_where_they_should() {
     for (state, event, expected) in [
         (State::Creating, Event::Created, State::Created),
         (State::Starting(Origin::Created), Event::Started(LIVE), State::Running(LIVE)),
+        (State::Running(LIVE), Event::Started(OTHER), State::Running(OTHER)),
+        (State::Paused(LIVE), Event::Started(OTHER), State::Paused(OTHER)),
+        (State::Removing(Some(LIVE)), Event::Started(OTHER), State::Removing(Some(OTHER))),
         (State::Starting(Origin::Created), Event::StartFailed, State::Created),
         (State::Starting(Origin::Exited), Event::StartFailed, State::Exited),
         (State::Starting(Origin::Restarting), Event::StartFailed, State::Exited),
