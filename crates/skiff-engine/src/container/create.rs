@@ -33,7 +33,8 @@ pub(super) async fn create(
     let mut config = merge::with_image(config, &image.config.config)?;
     let mut host = host_config.unwrap_or_default();
     validate::config(&config)?;
-    let mut warnings = validate::host_config(&host, &core.config, core.host)?;
+    let mut warnings = validate::discard(&mut host.resources, &core.host);
+    validate::host_config(&host, &core.config, &core.host)?;
     adapt(core, &mut host, &mut warnings)?;
     let id = new_id()?;
     name_host(&mut config, &host, &id)?;
@@ -192,7 +193,12 @@ fn adapt(core: &Core, host: &mut HostConfig, warnings: &mut Vec<String>) -> Resu
                 core.config.log_opts.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         }
     }
+    validate::ports::normalize(&mut host.port_bindings);
     let resources = &mut host.resources;
+    resources.pids_limit = resources.pids_limit.filter(|limit| *limit > 0);
+    if core.host.limits.oom_kill_disable {
+        resources.oom_kill_disable.get_or_insert(false);
+    }
     if resources.memory > 0 && resources.memory_swap == 0 {
         resources.memory_swap = resources.memory.saturating_mul(2);
     }

@@ -24,6 +24,7 @@ use super::{launch, registry};
 use crate::config::EngineConfig;
 use crate::error::{Error, Kind, Result};
 use crate::keeper::Keeper;
+use crate::system::host;
 use crate::{Core, clock, exec, image, log, logs, restart, volume};
 
 /// Monitors asked at a time.
@@ -133,6 +134,9 @@ pub(crate) fn assemble(config: EngineConfig) -> Result<Core> {
             cpus: std::thread::available_parallelism()
                 .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX)),
             systemd: config.cgroup_driver == skiff_runtime::launch::CgroupDriver::Systemd,
+            limits: host::limits(),
+            cpuset_cpus: host::cpuset("cpus"),
+            cpuset_mems: host::cpuset("mems"),
         },
         events: crate::Events::default(),
         store,

@@ -242,11 +242,16 @@ mod tests {
             version: 1,
             memory: true,
             swap: true,
+            swappiness: true,
             oom_kill_disable: true,
             cpu_shares: true,
             cpu_quota: true,
+            cpu_realtime: true,
             cpuset: true,
             pids: true,
+            io_weight: true,
+            io_weight_device: true,
+            io_throttle: true,
         };
         assert!(warnings(all).is_empty());
         assert!(warnings(Limits { version: 2, oom_kill_disable: false, ..all }).is_empty());
