@@ -64,12 +64,11 @@ impl Listing {
                 None => (false, format),
             },
         };
-        let template = Template::parse(&unescape(source))
-            .map_err(|error| Failure::new(format!("failed to parse template: {error}")))?;
+        let template = Template::parse(&unescape(source)).map_err(template_error)?;
         let mut text = Table::new();
         if is_table {
             let head = Value::Object(Rc::new(Head(self.heads)));
-            text.push(&template.execute_header(&head).map_err(executing_error)?);
+            text.push(&template.execute_header(&head).map_err(template_error)?);
         }
         Ok(Lines { template, is_table, text })
     }
@@ -86,7 +85,7 @@ impl Lines {
     /// Adds a row.
     pub(crate) fn push(&mut self, row: Rc<dyn Object>) -> Result<(), Failure> {
         let line = self.template.execute(&Value::Object(row), MissingKey::NoValue);
-        self.text.push(&line.map_err(executing_error)?);
+        self.text.push(&line.map_err(template_error)?);
         Ok(())
     }
 
@@ -107,8 +106,8 @@ pub(crate) fn print_one(format: &str, value: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-fn executing_error(error: String) -> Failure {
-    Failure::new(format!("failed to execute template: {error}"))
+fn template_error(error: String) -> Failure {
+    Failure::new(format!("template parsing error: {error}"))
 }
 
 /// Shells make it hard to write a tab, so `\t` and `\n` are taken for what they mean.
