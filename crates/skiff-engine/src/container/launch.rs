@@ -417,7 +417,7 @@ pub(super) fn failure(runtime: Runtime<'_>, error: &LaunchError) -> (Error, i32)
         LaunchErrorKind::NotFound => (127, true),
         LaunchErrorKind::NotExecutable => (126, true),
         LaunchErrorKind::InvalidConfig => (128, true),
-        LaunchErrorKind::UnknownUser => {
+        LaunchErrorKind::UnknownUser | LaunchErrorKind::NoWorkingDir => {
             return (effect::start_error(error.message.clone(), false), 128);
         }
         LaunchErrorKind::Failed => (128, false),
@@ -449,7 +449,7 @@ pub(crate) fn exec_failure(runtime: Runtime<'_>, error: &LaunchError) -> Error {
         | LaunchErrorKind::NotExecutable
         | LaunchErrorKind::InvalidConfig => Kind::InvalidArgument,
         LaunchErrorKind::UnknownUser => return Error::invalid(error.message.clone()),
-        LaunchErrorKind::Failed => Kind::Internal,
+        LaunchErrorKind::NoWorkingDir | LaunchErrorKind::Failed => Kind::Internal,
     };
     Error::new(kind, message)
 }

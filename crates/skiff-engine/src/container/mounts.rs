@@ -223,12 +223,24 @@ fn anonymous(target: String) -> One {
     (mount, Some(VolumeCreateRequest::default()))
 }
 
+fn tmpfs_target(path: &str) -> Result<String> {
+    if !path.starts_with('/') {
+        return Err(Error::invalid(format!(
+            "invalid mount path: '{path}' mount path must be absolute"
+        )));
+    }
+    destination(path, path).map_err(|error| match clean(path).as_str() {
+        "/" => Error::invalid("invalid specification: destination can't be '/'"),
+        _ => error,
+    })
+}
+
 /// `--tmpfs path[:options]`. These are not among the container's mount points, as with Docker.
 fn tmpfs(path: &str, options: &str) -> Result<One> {
-    let target = destination(path, path)?;
-    let options: Vec<String> =
-        options.split(',').filter(|option| !option.is_empty()).map(str::to_owned).collect();
-    for option in &options {
+    let target = tmpfs_target(path)?;
+    let options: Vec<String> = options.split_terminator(',').map(str::to_owned).collect();
+    // Docker reads them from the last to the first.
+    for option in options.iter().rev() {
         check_tmpfs_option(option)?;
     }
     let mount = ResolvedMount {
@@ -278,7 +290,12 @@ fn check_tmpfs_option(option: &str) -> Result<()> {
         }
         None => TMPFS_FLAGS.contains(&option) || PROPAGATIONS.contains(&option),
     };
-    if known { Ok(()) } else { Err(Error::invalid(format!("invalid tmpfs option {option:?}"))) }
+    if known {
+        return Ok(());
+    }
+    // Go's form of a list: the name, and the value if there is one.
+    let words = option.splitn(2, '=').map(|word| format!("{word:?}")).collect::<Vec<_>>();
+    Err(Error::invalid(format!("invalid tmpfs option [{}]", words.join(" "))))
 }
 
 /// `--mount`.
