@@ -34,7 +34,7 @@ pub(super) async fn create(
     let mut host = host_config.unwrap_or_default();
     validate::config(&config)?;
     let mut warnings = validate::discard(&mut host.resources, &core.host);
-    validate::host_config(&host, &core.config, &core.host)?;
+    validate::host_config(&host, &core.config, &core.runtimes(), &core.host)?;
     adapt(core, &mut host, &mut warnings)?;
     let id = new_id()?;
     name_host(&mut config, &host, &id)?;
@@ -177,7 +177,7 @@ fn adapt(core: &Core, host: &mut HostConfig, warnings: &mut Vec<String>) -> Resu
         let private = !host.privileged && private_cgroup("", &core.facts);
         host.cgroupns_mode = if private { "private" } else { "host" }.to_owned();
     }
-    default(&mut host.runtime, &core.config.default_runtime);
+    default(&mut host.runtime, &core.runtimes().default);
     default(&mut host.restart_policy.name, "no");
     network(core, host, warnings)?;
     for mode in [&mut host.ipc_mode, &mut host.pid_mode] {

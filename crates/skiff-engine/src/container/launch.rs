@@ -55,7 +55,7 @@ fn request(core: &Core, record: &Record, paths: &Paths) -> Result<LaunchRequest>
         foreign_volumes: volume::mounted_over(core, record),
     };
     let mut spec = spec::build(&input)?;
-    let runtime = runtime(&core.config, record, paths)?;
+    let runtime = runtime(core, record, paths)?;
     if let Some(runtime) = &runtime
         && users::map_of(&core.facts, record).is_some()
     {
@@ -105,13 +105,9 @@ fn bounding(spec: &Spec) -> &[String] {
 
 /// The other program that is to run the container; `None` is ourselves. It was there when the
 /// container was made, and may have left the settings since.
-fn runtime(
-    config: &EngineConfig,
-    record: &Record,
-    paths: &Paths,
-) -> Result<Option<ExternalRuntime>> {
-    let name = &record.host_config.runtime;
-    match config.runtime(name).ok_or_else(|| validate::unknown_runtime(name))? {
+fn runtime(core: &Core, record: &Record, paths: &Paths) -> Result<Option<ExternalRuntime>> {
+    let (config, name) = (&core.config, &record.host_config.runtime);
+    match core.runtimes().get(name).ok_or_else(|| validate::unknown_runtime(name))? {
         Runtime::BuiltIn => Ok(None),
         Runtime::External(runtime) => Ok(Some(ExternalRuntime {
             name: name.clone(),

@@ -110,7 +110,7 @@ async fn prepare(config: EngineConfig) -> Result<Core> {
 }
 
 /// An engine without containers, whose keeper may not run.
-pub(crate) fn assemble(config: EngineConfig) -> Result<Core> {
+pub(crate) fn assemble(mut config: EngineConfig) -> Result<Core> {
     let make = |path: &Path, mode: u32| {
         fs::DirBuilder::new()
             .recursive(true)
@@ -146,6 +146,7 @@ pub(crate) fn assemble(config: EngineConfig) -> Result<Core> {
         log_watcher: logs::Watcher::default(),
         keeper,
         stopping: tokio::sync::watch::channel(false).0,
+        runtimes: std::sync::RwLock::new(Arc::new(std::mem::take(&mut config.runtimes))),
         config,
         lock: Mutex::new(Some(lock)),
     })

@@ -5,7 +5,7 @@ use skiff_api::{Config, HealthConfig, HostConfig, RestartPolicy};
 
 use super::files;
 use super::spec::{capabilities, security};
-use crate::config::EngineConfig;
+use crate::config::{EngineConfig, Runtimes};
 use crate::error::{Error, Result};
 use crate::system::Limits;
 
@@ -99,7 +99,12 @@ pub(super) fn unknown_runtime(name: &str) -> Error {
 }
 
 /// Checks the part that depends on the host.
-pub(super) fn host_config(host: &HostConfig, engine: &EngineConfig, facts: &Host) -> Result<()> {
+pub(super) fn host_config(
+    host: &HostConfig,
+    engine: &EngineConfig,
+    runtimes: &Runtimes,
+    facts: &Host,
+) -> Result<()> {
     restart_policy(&host.restart_policy)?;
     if host.auto_remove && !matches!(host.restart_policy.name.as_str(), "" | "no") {
         return Err(Error::invalid("can't create 'AutoRemove' container with restart policy"));
@@ -119,7 +124,7 @@ pub(super) fn host_config(host: &HostConfig, engine: &EngineConfig, facts: &Host
             host.oom_score_adj
         )));
     }
-    if engine.runtime(&host.runtime).is_none() {
+    if runtimes.get(&host.runtime).is_none() {
         return Err(unknown_runtime(&host.runtime));
     }
     capabilities(host, &[])?;

@@ -30,7 +30,12 @@ pub(in crate::container) fn host() -> Host {
 
 fn check_host(json: &serde_json::Value) -> Result<()> {
     let host: HostConfig = serde_json::from_value(json.clone()).unwrap();
-    host_config(&host, &EngineConfig::new("/d", "/r", "/x"), &super::tests::host())
+    host_config(
+        &host,
+        &EngineConfig::new("/d", "/r", "/x"),
+        &Runtimes::default(),
+        &super::tests::host(),
+    )
 }
 
 #[test]
@@ -250,8 +255,12 @@ fn devices_without_a_driver_and_sizes_without_quota_are_refused_in_dockers_words
         ),
     ] {
         let host: HostConfig = serde_json::from_value(json).unwrap();
-        let checked =
-            host_config(&host, &EngineConfig::new("/d", "/r", "/x"), &super::tests::host());
+        let checked = host_config(
+            &host,
+            &EngineConfig::new("/d", "/r", "/x"),
+            &Runtimes::default(),
+            &super::tests::host(),
+        );
         assert_eq!(checked.unwrap_err().to_string(), message);
     }
 }
@@ -266,9 +275,14 @@ fn users_of_their_own_exclude_what_is_the_hosts() {
         (serde_json::json!({"PidMode": "host"}), "cannot share the host PID namespace"),
     ] {
         let mut host: HostConfig = serde_json::from_value(json).unwrap();
-        let refused = host_config(&host, &engine, &super::tests::host()).unwrap_err().to_string();
+        let refused = host_config(&host, &engine, &Runtimes::default(), &super::tests::host())
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains(part), "{refused}");
         host.userns_mode = "host".to_owned();
-        assert!(host_config(&host, &engine, &super::tests::host()).is_ok(), "{part}");
+        assert!(
+            host_config(&host, &engine, &Runtimes::default(), &super::tests::host()).is_ok(),
+            "{part}"
+        );
     }
 }
