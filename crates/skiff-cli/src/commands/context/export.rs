@@ -92,11 +92,14 @@ mod tests {
     fn what_is_exported_can_be_imported() {
         let definition = Definition {
             meta: json!({ "Name": "a1", "Metadata": {}, "Endpoints": { "docker": { "Host": "ssh://x" } } }),
-            files: [("docker/ca.pem".to_owned(), vec![7; 600]), ("k8s/x".to_owned(), vec![])]
+            files: [("docker/ca.pem".to_owned(), vec![7; 600]), ("k8s/x".to_owned(), vec![8; 5])]
                 .into_iter()
                 .collect(),
         };
         let archive = pack(&definition);
         assert_eq!(unpack(&mut &archive[..]).unwrap(), definition);
+        // Docker's own leaves out what fills the last block, and the end.
+        let short = archive.len() - 2 * BLOCK - (BLOCK - 5);
+        assert_eq!(unpack(&mut &archive[..short]).unwrap(), definition);
     }
 }

@@ -57,9 +57,11 @@ pub(super) fn unpack(archive: &mut dyn Read) -> Result<Definition, Failure> {
             return Err(Failure::new(format!("invalid context: {} is too large", header.name)));
         }
         let size = usize::try_from(header.size).unwrap_or_default();
-        let mut bytes = vec![0; size.next_multiple_of(BLOCK)];
+        let mut bytes = vec![0; size];
         archive.read_exact(&mut bytes).map_err(unreadable)?;
-        bytes.truncate(size);
+        // Docker's archives end without filling up the last block.
+        let padding = (size.next_multiple_of(BLOCK) - size) as u64;
+        io::copy(&mut (&mut *archive).take(padding), &mut io::sink()).map_err(unreadable)?;
         match place {
             Some(place) => drop(files.insert(place, bytes)),
             None => meta = Some(bytes),
