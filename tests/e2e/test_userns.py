@@ -88,6 +88,12 @@ def test_root_of_the_container_is_nobody_outside(cli):
     assert cli.out("exec", name, "sh", "-c", "id -u; stat -c %u:%g / /bin/busybox /home/app /etc/hosts").split() == ["0"] + ["0:0"] * 4
 
 
+def test_an_image_mount_needs_the_hosts_users(cli):
+    mount = ["--mount", "type=image,source=busybox,target=/b"]
+    assert 'mounts of type "image" are not supported with user namespaces' in cli.run(*mount, "busybox", "true", code=125).stderr
+    assert cli.run("--rm", "--userns", "host", *mount, "busybox", "/b/bin/echo", "x").stdout == "x\n"
+
+
 def test_files_keep_the_containers_ids_on_disk(cli):
     name = cli.sleeper()
     cli("exec", name, "sh", "-c", "echo x > /root/new; mkdir /root/dir; chown -R 1000:33 /root/dir; echo y >> /etc/passwd; rm -r /var/www")

@@ -37,11 +37,12 @@ pub(super) async fn prepare(
 
 fn request(core: &Core, record: &Record, paths: &Paths) -> Result<LaunchRequest> {
     let (peers, network_peer) = peers(core, record)?;
+    clean_run_dir(paths);
+    ensure_dir(&paths.run_dir)?;
+    crate::archive::mount_images(core, record)?;
     let resolved = resolve_subpaths(core, record)?;
     let record = resolved.as_ref().unwrap_or(record);
     make_sources(record)?;
-    clean_run_dir(paths);
-    ensure_dir(&paths.run_dir)?;
     if record.host_config.ipc_mode == "shareable" {
         let users = users::map_of(&core.facts, record);
         mount_shm(paths, record.host_config.shm_size, users)?;
@@ -193,13 +194,18 @@ fn resolve_subpaths(core: &Core, record: &Record) -> Result<Option<Record>> {
     }
     let mut record = record.clone();
     for mount in record.mounts.iter_mut().filter(|mount| !mount.subpath.is_empty()) {
+        let (kind, name) = (&mount.point.kind, &mount.point.name);
         let failed = |error: std::io::Error| {
-            Error::failed(format!("open {:?} in volume {}", mount.subpath, mount.point.name), error)
+            Error::failed(format!("open {:?} in {kind} {name}", mount.subpath), error)
         };
-        let volume = std::fs::File::open(core.volumes.data(&mount.point.name)).map_err(failed)?;
+        let whole = match &mount.image {
+            Some(_) => mount.source.clone(),
+            None => core.volumes.data(name),
+        };
+        let whole = std::fs::File::open(whole).map_err(failed)?;
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let part = openat2(&volume, &mount.subpath, flags, Mode::empty(), resolve)
+        let part = openat2(&whole, &mount.subpath, flags, Mode::empty(), resolve)
             .map_err(|error| failed(error.into()))?;
         let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&part));
         mount.source = std::fs::read_link(link).map_err(failed)?;
@@ -386,6 +392,15 @@ pub(super) fn clean_run_dir(paths: &Paths) {
         }
     }
     unmount_shm(paths);
+    unmount_images(paths);
+}
+
+/// Unmounts the images that a container had mounted.
+fn unmount_images(paths: &Paths) {
+    for place in std::fs::read_dir(paths.images()).into_iter().flatten().flatten() {
+        // Not mounted is what was wanted.
+        let _ = rustix::mount::unmount(place.path(), rustix::mount::UnmountFlags::DETACH);
+    }
 }
 
 /// Clears away what a monitor that died has left of a container that another program ran. It may
