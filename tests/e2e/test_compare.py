@@ -216,6 +216,8 @@ def test_a_wrong_template_is_told_where_docker_tells_it(cli):
     assert cli.out("images", "--filter", "reference=none-of-this", "--format", "{{.Nope}}") == ""
     done = cli("images", "--format", "{{.Nope}}", code=1)
     assert done.stderr.startswith("template parsing error: ") and wrong in done.stderr
+    assert cli("info", "--format", "{{.Nope}}", code=1).stdout == "\n"
+    assert "*formatter.diskUsageImagesContext" in cli("system", "df", "--format", "{{.Nope}}", code=1).stderr
     assert cli("images", "--format", "{{.ID}", code=1).stderr.endswith(": bad character U+007D '}'\n")
 
 

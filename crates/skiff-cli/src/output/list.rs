@@ -100,10 +100,10 @@ pub(crate) fn print_one(format: &str, value: &Value) -> Result<(), Failure> {
     let source = if format == "json" { "{{json .}}" } else { format };
     let text = Template::parse(&unescape(source))
         .map_err(|error| Failure::with_code(64, format!("template parsing error: {error}")))?
-        .execute(value, MissingKey::Error)
-        .map_err(Failure::new)?;
-    print_text(&(text + "\n"))?;
-    Ok(())
+        .execute(value, MissingKey::Error);
+    // Docker ends the line whatever came of it.
+    print_text(&(text.as_deref().unwrap_or_default().to_owned() + "\n"))?;
+    text.map(drop).map_err(Failure::new)
 }
 
 fn template_error(error: String) -> Failure {

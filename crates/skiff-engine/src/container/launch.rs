@@ -259,7 +259,11 @@ fn seccomp_profile(
 }
 
 fn undecoded(error: seccomp::SeccompError) -> Error {
-    Error::failed("Decoding seccomp profile failed", error)
+    match error {
+        // The words are whole already.
+        seccomp::SeccompError::Decode(_) => Error::internal(error.to_string()),
+        error => Error::failed("Decoding seccomp profile failed", error),
+    }
 }
 
 /// Where the filter comes from.

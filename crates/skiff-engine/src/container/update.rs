@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skiff_api::{Resources, RestartPolicy, UpdateRequest, UpdateResponse};
+use skiff_api::{List, Resources, RestartPolicy, UpdateRequest, UpdateResponse};
 use skiff_model::oci;
 
 use super::driver::Command;
@@ -47,7 +47,9 @@ pub(super) async fn update(
             .map_err(|error| Error::failed("update the control group", error))??;
     }
     effect::emit(&core.events, &view.record, "update", []);
-    Ok(UpdateResponse { warnings: warnings.into() })
+    // No warnings are `null`, not an empty list.
+    let warnings = if warnings.is_empty() { List::default() } else { warnings.into() };
+    Ok(UpdateResponse { warnings })
 }
 
 fn apply(record: &Record, pid: i32) -> Result<()> {
