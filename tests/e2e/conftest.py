@@ -82,9 +82,15 @@ class Daemon:
                 os.kill(pid, signal.SIGTERM)
         poll(lambda: not leftovers.processes_of(self.base), "the keeper to end")
 
+    def cgroup_parents(self):
+        """Its parent group in each hierarchy. Others' groups come and go, so no tree is searched."""
+        top = pathlib.Path("/sys/fs/cgroup")
+        places = [top, *(child for child in top.iterdir() if child.is_dir())]
+        return [parent for place in places if (parent := place / self.cgroup_parent.lstrip("/")).exists()]
+
     def destroy(self):
         self.stop()
-        for parent in pathlib.Path("/sys/fs/cgroup").glob(f"**{self.cgroup_parent}"):
+        for parent in self.cgroup_parents():
             parent.rmdir()
         shutil.rmtree(self.base)
 

@@ -2,12 +2,16 @@
 
 import base64
 import os
+import pathlib
 import socket
 import struct
+import time
 
 import pytest
 
 import conftest
+
+CGROUP_V1 = pathlib.Path("/sys/fs/cgroup/cpuset/cpuset.cpus").exists()
 
 
 def test_a_missing_partner_is_a_wrong_request_and_pulls_nothing(cli):
@@ -156,3 +160,93 @@ def test_what_is_no_websocket_is_refused(docker, daemon):
         s.sendall(f"GET /containers/{name}/attach/ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         answer = s.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 400 ") and answer.endswith(b"not websocket protocol\n"), answer
+
+
+@pytest.mark.parametrize(
+    ("key", "binding", "message"),
+    (
+        ("80/tcp", {"HostPort": "x"}, 'invalid port specification: "x"'),
+        ("80/tcp", {"HostPort": "90-80"}, 'invalid port specification: "90-80"'),
+        ("80-90/tcp", {"HostPort": "80-90"}, 'invalid port specification: "80-90"'),
+        ("x/tcp", {}, 'invalid port specification: "x"'),
+        ("80/foo", {}, "invalid proto: foo"),
+        ("80/tcp", {"HostIp": "x"}, "invalid IP address: x"),
+    ),
+)
+def test_what_is_no_port_is_refused_at_once(docker, daemon, key, binding, message):
+    body = {"Image": "busybox", "HostConfig": {"NetworkMode": "none", "PortBindings": {key: [binding]}}}
+    client = daemon.api()
+    response = client.api._post_json(client.api._url("/containers/create"), body)
+    client.close()
+    assert (response.status_code, response.json()) == (400, {"message": message})
+
+
+def test_ports_may_be_published_in_the_long_form(cli):
+    name = cli.out("create", "--network", "none", "-p", "target=80,published=8080,mode=host", "busybox")
+    assert cli.inspect(name, "HostConfig.PortBindings") == {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}
+    done = cli("create", "-p", "target=80,x", "busybox", code=125)
+    assert "invalid publish opts format (should be name=value but got 'x')" in done.stderr
+
+
+def test_processors_that_are_not_there_are_refused_in_dockers_words(cli):
+    name = cli.sleeper("--memory", "20m")
+    there = f"available: {pathlib.Path('/sys/fs/cgroup/cpuset/cpuset.cpus').read_text().strip()}" if CGROUP_V1 else ""
+    for flags, message in (
+        (["--cpuset-cpus", "8000"], f"Requested CPUs are not available - requested 8000, {there}"),
+        (["--cpuset-mems", "8000"], "Requested memory nodes are not available - requested 8000, available: "),
+    ):
+        assert message in cli("create", *flags, "busybox", code=1).stderr
+        assert message in cli("update", *flags, name, code=1).stderr
+    assert cli.inspect(name, "HostConfig.CpusetCpus") == ""
+
+
+def test_an_update_may_name_swap_alone(cli):
+    name = cli.sleeper("--memory", "20m", "--pids-limit", "50")
+    cli("update", "--memory-swap", "100m", "--pids-limit", "-1", name)
+    assert cli.inspect(name, "HostConfig.MemorySwap") == 100 << 20
+    assert cli.inspect(name, "HostConfig.PidsLimit") == 0
+    done = cli("update", "--memory", "200m", name, code=1)
+    assert f"Cannot update container {cli.inspect(name, 'Id')}: Memory limit should be smaller than" in done.stderr
+
+
+def test_a_wrong_template_is_told_where_docker_tells_it(cli):
+    """`ps` tries the template on nothing; the other lists only when there is a row."""
+    wrong = "at <.Nope>: can't evaluate field Nope in type"
+    assert wrong in cli("ps", "-a", "--filter", "name=none-of-this", "--format", "{{.Nope}}", code=1).stderr
+    assert cli.out("images", "--filter", "reference=none-of-this", "--format", "{{.Nope}}") == ""
+    done = cli("images", "--format", "{{.Nope}}", code=1)
+    assert done.stderr.startswith("template parsing error: ") and wrong in done.stderr
+    assert cli("info", "--format", "{{.Nope}}", code=1).stdout == "\n"
+    assert "*formatter.diskUsageImagesContext" in cli("system", "df", "--format", "{{.Nope}}", code=1).stderr
+    assert cli("images", "--format", "{{.ID}", code=1).stderr.endswith(": bad character U+007D '}'\n")
+
+
+def test_a_working_directory_that_is_a_file_is_told_as_docker_does(cli):
+    done = cli.run("--rm", "-w", "/etc/passwd", "busybox", "true", code=125)
+    assert "Error response from daemon: Cannot mkdir: /etc/passwd is not a directory\n" in done.stderr
+
+
+def test_a_tmpfs_where_nothing_was_is_open_to_all(cli):
+    """And one over a directory has that directory's mode."""
+    script = "stat -c %a /x /home/app; grep ' /x ' /proc/mounts"
+    flags = ["--tmpfs", "/x", "--tmpfs", "/home/app:size=1m"]
+    modes = cli.out("run", "--rm", "--network", "none", *flags, "busybox", "sh", "-c", script).splitlines()
+    assert modes == ["1777", "755", "tmpfs /x tmpfs rw,nosuid,nodev,noexec,relatime 0 0"]
+    for flag, message in (
+        ("/x:ro,bogus", 'invalid tmpfs option ["bogus"]'),
+        ("/x:bogus=1", 'invalid tmpfs option ["bogus" "1"]'),
+        ("x", "daemon: invalid mount path: 'x' mount path must be absolute"),
+        ("/", "daemon: invalid specification: destination can't be '/'"),
+    ):
+        assert message in cli.run("--tmpfs", flag, "busybox", "true", code=125).stderr
+
+
+def test_a_client_that_never_closes_does_not_delay_a_restart(docker, daemon):
+    name = docker.sleeper("-i")
+    client = daemon.api()
+    attached = client.api.attach_socket(name, params={"stdin": 1, "stdout": 1, "stream": 1})
+    begun = time.monotonic()
+    docker("restart", name)
+    assert time.monotonic() - begun < 1.5
+    attached.close()
+    client.close()

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from conftest import DOCKER, REFERENCE, SKIFF, Cli, Daemon, poll
+from conftest import DOCKER, REFERENCE, SKIFF, Cli, Daemon, load_images, poll, remove_containers
 
 pytestmark = pytest.mark.skipif(bool(REFERENCE), reason="needs daemons of its own")
 
@@ -91,6 +91,29 @@ def test_a_hangup_reloads_labels_and_debug(configured):
     daemon.process.send_signal(signal.SIGHUP)
     poll(lambda: "don't match any configuration option: nope" in daemon.log.read_text(), "the refusal in the log")
     assert cli.out("info", "--format", "{{.Debug}}") == "true"
+
+
+def test_a_hangup_reloads_who_runs_containers(configured):
+    daemon = configured.start()
+    load_images(daemon)
+    cli = Cli("docker", daemon)
+    known = "{{.DefaultRuntime}} {{index .Runtimes \"other\"}}"
+
+    def becomes(config, expected):
+        daemon.config.write_text(json.dumps(config))
+        daemon.process.send_signal(signal.SIGHUP)
+        poll(lambda: cli.out("info", "--format", known).split()[0] == expected, "the new settings")
+
+    assert "unknown or invalid runtime name: other" in cli.run("--runtime", "other", "busybox", "true", code=125).stderr
+    becomes({"runtimes": {"other": {"path": "/none/runc"}}, "default-runtime": "other"}, "other")
+    done = cli.run("--rm", "busybox", "true", code=None)
+    assert done.returncode != 0 and "/none/runc" in done.stderr
+    assert cli.run("--rm", "--runtime", "runc", "busybox", "echo", "ours").stdout == "ours\n"
+    name = cli.out("create", "--network", "none", "busybox", "true")
+    becomes({}, "skiff")
+    assert "unknown or invalid runtime name: other" in cli("start", name, code=1).stderr
+    assert cli.run("--rm", "busybox", "echo", "ours").stdout == "ours\n"
+    remove_containers(daemon)
 
 
 def test_a_second_daemon_with_the_same_pidfile_is_refused(configured, tmp_path):

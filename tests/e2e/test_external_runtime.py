@@ -51,7 +51,7 @@ class External(Daemon):
         """No bundle, mount, state of the runtime or control group of any container."""
         bundles = self.exec_root / "bundles"
         states = self.exec_root / "runtimes" / "other"
-        groups = [g for top in pathlib.Path("/sys/fs/cgroup").glob(f"**{self.cgroup_parent}") for g in top.iterdir() if g.is_dir()]
+        groups = [g for top in self.cgroup_parents() for g in top.iterdir() if g.is_dir()]
         found = [*(bundles.iterdir() if bundles.exists() else []), *(states.iterdir() if states.exists() else [])]
         return not found and not self.mounts() and not groups
 

@@ -1,7 +1,11 @@
-//! The settings that SIGHUP changes: labels and debug.
+//! The settings that SIGHUP changes: labels, debug, and who runs containers. Of those that dockerd
+//! reloads, live-restore is always on here, shutdown-timeout has no meaning without its end, and
+//! the registries' wait for the part that needs them.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+
+use skiff_engine::config::Runtimes;
 
 use crate::flags::Given;
 use crate::logging::{self, Level};
@@ -38,16 +42,17 @@ impl Reloadable {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).debug
     }
 
-    /// Reads the file again. On an error nothing changes.
-    pub(crate) fn reload(&self) -> Result<(), SettingsError> {
+    /// Reads the file again; what is the engine's is given back. On an error nothing changes, and
+    /// without a file there is nothing to change.
+    pub(crate) fn reload(&self) -> Result<Option<Runtimes>, SettingsError> {
         if self.config_file.is_none() && !std::path::Path::new(settings::CONFIG_FILE).exists() {
-            return Ok(());
+            return Ok(None);
         }
         let settings = settings::load(&self.given)?;
         apply(&settings);
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         *current = Current { labels: settings.labels, debug: settings.debug };
-        Ok(())
+        Ok(Some(settings.runtimes))
     }
 }
 

@@ -145,7 +145,7 @@ async fn live(settings: &Settings, api: &Api, reloadable: &Reloadable) -> Result
                 logging::info(format_args!("{name}: leaving; containers run on"));
                 break;
             }
-            _ = hangup.recv() => reload(reloadable),
+            _ = hangup.recv() => reload(reloadable, &engine),
             () = api.quiet() => engine.release_memory(),
         }
     }
@@ -156,9 +156,14 @@ async fn live(settings: &Settings, api: &Api, reloadable: &Reloadable) -> Result
     Ok(())
 }
 
-fn reload(reloadable: &Reloadable) {
+fn reload(reloadable: &Reloadable, engine: &Engine) {
     match reloadable.reload() {
-        Ok(()) => logging::info(format_args!("configuration reloaded")),
+        Ok(runtimes) => {
+            if let Some(runtimes) = runtimes {
+                engine.set_runtimes(runtimes);
+            }
+            logging::info(format_args!("configuration reloaded"));
+        }
         Err(error) => logging::error(format_args!("reload the configuration: {error}")),
     }
 }
@@ -208,7 +213,6 @@ fn engine_config(settings: &Settings, executable: PathBuf) -> EngineConfig {
     config.dns_options = settings.dns_opts.clone();
     config.labels = settings.labels.clone();
     config.runtimes = settings.runtimes.clone();
-    config.default_runtime = settings.default_runtime.clone();
     config.debug = settings.debug;
     config
 }

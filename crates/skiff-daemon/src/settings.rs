@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use skiff_engine::config::{BUILT_IN_ALIASES, BUILT_IN_RUNTIME, RuntimeConfig};
+use skiff_engine::config::{BUILT_IN_ALIASES, BUILT_IN_RUNTIME, RuntimeConfig, Runtimes};
 use skiff_model::size::parse_bytes;
 use thiserror::Error;
 
@@ -78,8 +78,7 @@ pub(crate) struct Settings {
     pub(crate) dns: Vec<String>,
     pub(crate) dns_search: Vec<String>,
     pub(crate) dns_opts: Vec<String>,
-    pub(crate) runtimes: BTreeMap<String, RuntimeConfig>,
-    pub(crate) default_runtime: String,
+    pub(crate) runtimes: Runtimes,
     /// Options of parts that are not there yet, by flag.
     pub(crate) recorded: BTreeMap<&'static str, Vec<String>>,
 }
@@ -266,7 +265,6 @@ fn build(merged: &Merged, config_file: Option<PathBuf>) -> Result<Settings, Sett
     check_labels(&labels)?;
     check_storage(merged)?;
     checks::check(merged)?;
-    let (runtimes, default_runtime) = runtimes(merged)?;
     Ok(Settings {
         config_file,
         hosts,
@@ -309,8 +307,7 @@ fn build(merged: &Merged, config_file: Option<PathBuf>) -> Result<Settings, Sett
         dns: merged.list("dns"),
         dns_search: merged.list("dns-search"),
         dns_opts: merged.list("dns-opt"),
-        runtimes,
-        default_runtime,
+        runtimes: runtimes(merged)?,
         recorded: TABLE
             .iter()
             .filter(|flag| flag.help.is_empty())
@@ -394,9 +391,9 @@ fn runtime_text(name: &str, runtime: &Value) -> Result<String, String> {
     }
 }
 
-fn runtimes(merged: &Merged) -> Result<(BTreeMap<String, RuntimeConfig>, String), SettingsError> {
+fn runtimes(merged: &Merged) -> Result<Runtimes, SettingsError> {
     let option = "add-runtime";
-    let mut runtimes = BTreeMap::new();
+    let mut others = BTreeMap::new();
     for text in merged.list(option) {
         let wrong = || invalid(option, format!("invalid runtime argument: {text}"));
         let (name, value) = text.split_once('=').ok_or_else(wrong)?;
@@ -419,7 +416,7 @@ fn runtimes(merged: &Merged) -> Result<(BTreeMap<String, RuntimeConfig>, String)
                  runc's command line"
             )));
         }
-        if runtimes.insert(name.to_owned(), runtime).is_some() {
+        if others.insert(name.to_owned(), runtime).is_some() {
             return Err(invalid(option, format!("runtime '{name}' was already defined")));
         }
     }
@@ -428,11 +425,11 @@ fn runtimes(merged: &Merged) -> Result<(BTreeMap<String, RuntimeConfig>, String)
         name => name,
     };
     let built_in = default == BUILT_IN_RUNTIME || BUILT_IN_ALIASES.contains(&default.as_str());
-    if !built_in && !runtimes.contains_key(&default) {
+    if !built_in && !others.contains_key(&default) {
         let reason = format!("specified default runtime '{default}' does not exist");
         return Err(refused(reason));
     }
-    Ok((runtimes, default))
+    Ok(Runtimes { others, default })
 }
 
 /// Reads what [`runtime_text`] wrote, or a flag's path.

@@ -31,6 +31,31 @@ pub(crate) enum Runtime<'a> {
     External(&'a RuntimeConfig),
 }
 
+/// Who may run containers; the one part of the settings that changes while the engine is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runtimes {
+    /// Other programs that run containers, by the names that `HostConfig.Runtime` calls them.
+    pub others: BTreeMap<String, RuntimeConfig>,
+    /// Who runs those that name none.
+    pub default: String,
+}
+
+impl Default for Runtimes {
+    fn default() -> Self {
+        Self { others: BTreeMap::new(), default: BUILT_IN_RUNTIME.to_owned() }
+    }
+}
+
+impl Runtimes {
+    /// Who runs containers that name this runtime; `None` if there is no such.
+    pub(crate) fn get(&self, name: &str) -> Option<Runtime<'_>> {
+        match self.others.get(name) {
+            Some(runtime) => Some(Runtime::External(runtime)),
+            None => is_built_in(name).then_some(Runtime::BuiltIn),
+        }
+    }
+}
+
 /// Settings of an engine.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -73,23 +98,14 @@ pub struct EngineConfig {
     /// How long a monitor may take to start a container. Longer than it has patience with another
     /// runtime, whose failure says more.
     pub launch_limit: Duration,
-    /// Other programs that run containers, by the names that `HostConfig.Runtime` calls them.
-    pub runtimes: BTreeMap<String, RuntimeConfig>,
-    pub default_runtime: String,
+    /// At the start; later [`crate::Engine::set_runtimes`] rules.
+    pub runtimes: Runtimes,
     pub debug: bool,
     /// Ids of the user namespaces that containers get; `None` leaves them in the host's.
     pub users: Option<skiff_model::id_map::IdMap>,
 }
 
 impl EngineConfig {
-    /// Who runs containers that name this runtime; `None` if there is no such.
-    pub(crate) fn runtime(&self, name: &str) -> Option<Runtime<'_>> {
-        match self.runtimes.get(name) {
-            Some(runtime) => Some(Runtime::External(runtime)),
-            None => is_built_in(name).then_some(Runtime::BuiltIn),
-        }
-    }
-
     /// The defaults, for these two directories and this executable.
     pub fn new(
         data_root: impl Into<PathBuf>,
@@ -117,8 +133,7 @@ impl EngineConfig {
             labels: Vec::new(),
             stop_timeout_s: 10,
             launch_limit: Duration::from_secs(20) + skiff_shim::external::LAUNCH_LIMIT,
-            runtimes: BTreeMap::new(),
-            default_runtime: BUILT_IN_RUNTIME.to_owned(),
+            runtimes: Runtimes::default(),
             debug: false,
             users: None,
         }
@@ -136,14 +151,14 @@ mod tests {
 
     #[test]
     fn dockers_names_mean_the_built_in_runtime() {
-        let mut config = EngineConfig::new("/d", "/x", "/skiff");
+        let mut runtimes = Runtimes::default();
         for name in ["", "skiff", "runc", "io.containerd.runc.v2"] {
-            assert_eq!(config.runtime(name), Some(Runtime::BuiltIn), "{name}");
+            assert_eq!(runtimes.get(name), Some(Runtime::BuiltIn), "{name}");
         }
-        assert_eq!(config.runtime("crun"), None);
+        assert_eq!(runtimes.get("crun"), None);
         let other = RuntimeConfig { path: "/bin/runc".into(), args: Vec::new() };
-        config.runtimes.insert("other".to_owned(), other.clone());
-        assert_eq!(config.runtime("other"), Some(Runtime::External(&other)));
-        assert_eq!(config.runtime("runc"), Some(Runtime::BuiltIn));
+        runtimes.others.insert("other".to_owned(), other.clone());
+        assert_eq!(runtimes.get("other"), Some(Runtime::External(&other)));
+        assert_eq!(runtimes.get("runc"), Some(Runtime::BuiltIn));
     }
 }

@@ -52,11 +52,19 @@ pub(crate) struct Core {
     /// What the host can do, as far as specifications and checks depend on it.
     pub(crate) facts: container::spec::Facts,
     pub(crate) host: container::validate::Host,
+    runtimes: std::sync::RwLock<Arc<config::Runtimes>>,
     pub(crate) keeper: keeper::Keeper,
     /// Becomes true when the engine ends.
     pub(crate) stopping: tokio::sync::watch::Sender<bool>,
     /// Held for its lock on the data root, until the engine ends.
     lock: std::sync::Mutex<Option<std::fs::File>>,
+}
+
+impl Core {
+    /// Who may run containers now.
+    pub(crate) fn runtimes(&self) -> Arc<config::Runtimes> {
+        self.runtimes.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
 }
 
 /// An open engine.
@@ -104,6 +112,14 @@ impl Engine {
     /// The settings it was opened with.
     pub fn config(&self) -> &EngineConfig {
         &self.0.config
+    }
+
+    /// Changes who may run containers. Those that run keep theirs until they end; one whose runtime
+    /// is gone cannot be started again until it comes back.
+    pub fn set_runtimes(&self, runtimes: config::Runtimes) {
+        let mut current =
+            self.0.runtimes.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *current = Arc::new(runtimes);
     }
 
     /// Gives memory that is not used back to the kernel; for when nothing goes on.

@@ -62,10 +62,10 @@ impl Accounts {
 
     /// Looks a request up, with Docker's rules and words.
     pub fn resolve(&self, request: &UserRequest) -> Result<Identity, LaunchError> {
-        let (user_word, group_word) = match request.user.split_once(':') {
-            Some((user, group)) => (user, group),
-            None => (request.user.as_str(), ""),
-        };
+        // What follows a second colon means nothing to Docker.
+        let mut words = request.user.split(':');
+        let user_word = words.next().unwrap_or_default();
+        let group_word = words.next().unwrap_or_default();
         let mut identity = Identity { home: "/".into(), ..Identity::default() };
         let number = numeric(user_word)?;
         let found = self.users().find(|user| match number {
@@ -217,6 +217,7 @@ mod tests {
         check("app", &[], Ok((1000, 1001, &[1001, 10, 44], "/home/app")));
         check("1000", &[], Ok((1000, 1001, &[1001, 10, 44], "/home/app")));
         check("app:wheel", &[], Ok((1000, 10, &[10], "/home/app")));
+        check("0:5:6", &[], Ok((0, 5, &[5], "/root")));
         check("app:27", &[], Ok((1000, 27, &[27], "/home/app")));
         check("4242", &[], Ok((4242, 0, &[0], "/")));
         check("4242:4343", &["video", "5", "4343"], Ok((4242, 4343, &[4343, 44, 5], "/")));

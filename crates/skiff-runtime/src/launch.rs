@@ -113,6 +113,9 @@ pub enum LaunchErrorKind {
     /// The container's files know no such user or group (125). Docker looks that up before it
     /// calls a runtime, so the message stands for itself.
     UnknownUser,
+    /// The place of the working directory is taken by something else (125). Docker makes it before
+    /// it calls a runtime as well.
+    NoWorkingDir,
     /// The kernel or the host refused a step (125).
     Failed,
 }

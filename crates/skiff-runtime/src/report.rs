@@ -168,6 +168,7 @@ fn kind_byte(kind: LaunchErrorKind) -> u8 {
         LaunchErrorKind::NotExecutable => b'x',
         LaunchErrorKind::InvalidConfig => b'c',
         LaunchErrorKind::UnknownUser => b'u',
+        LaunchErrorKind::NoWorkingDir => b'w',
         LaunchErrorKind::Failed => b'f',
     }
 }
@@ -187,6 +188,7 @@ pub(crate) fn parse_failure(bytes: &[u8]) -> LaunchError {
         b'x' => LaunchErrorKind::NotExecutable,
         b'c' => LaunchErrorKind::InvalidConfig,
         b'u' => LaunchErrorKind::UnknownUser,
+        b'w' => LaunchErrorKind::NoWorkingDir,
         _ => LaunchErrorKind::Failed,
     };
     LaunchError { kind, message: String::from_utf8_lossy(message).into_owned() }

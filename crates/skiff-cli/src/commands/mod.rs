@@ -14,6 +14,7 @@ mod inspect;
 mod login;
 mod network;
 mod system;
+mod tar;
 mod volume;
 
 use crate::command::Command;
@@ -46,11 +47,14 @@ pub(crate) static TABLE: &[&Command] = &[
     &container::update::COMMAND,
     &container::wait::COMMAND,
     &context::create::COMMAND,
+    &context::export::COMMAND,
+    &context::import::COMMAND,
     &context::inspect::COMMAND,
     &context::ls::COMMAND,
     &context::rm::COMMAND,
     &context::show::COMMAND,
     &context::switch::COMMAND,
+    &context::update::COMMAND,
     &image::history::COMMAND,
     &image::import::COMMAND,
     &image::inspect::COMMAND,
@@ -85,6 +89,7 @@ pub(crate) static TABLE: &[&Command] = &[
     &volume::ls::COMMAND,
     &volume::prune::COMMAND,
     &volume::rm::COMMAND,
+    &volume::update::COMMAND,
 ];
 
 /// The groups, with what they are about.

@@ -8,7 +8,7 @@ pub(crate) fn anything(_: &str) -> Result<(), String> {
 }
 
 /// Reads a boolean as Go's `strconv.ParseBool` does.
-pub(super) fn boolean(text: &str) -> Result<bool, String> {
+pub(crate) fn parse_boolean(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),

@@ -9,7 +9,9 @@ mod check;
 mod help;
 mod parse;
 
-pub(crate) use check::{anything, limit, parse_integer, parse_nano_cpus, uint16, uint64};
+pub(crate) use check::{
+    anything, limit, parse_boolean, parse_integer, parse_nano_cpus, uint16, uint64,
+};
 pub(crate) use help::{command_help, flag_table, usage_line};
 pub(crate) use parse::parse;
 
@@ -148,7 +150,7 @@ impl Flag {
     /// Checks one value; the error is a whole message.
     fn check(&self, value: &str) -> Result<(), String> {
         let result = match self.kind {
-            Kind::Bool => check::boolean(value).map(|_| ()),
+            Kind::Bool => check::parse_boolean(value).map(|_| ()),
             Kind::Integer => parse_integer(value).map(|_| ()),
             Kind::Checked(_, check) | Kind::Repeated(_, check) => check(value),
             Kind::Text | Kind::Slice => Ok(()),
@@ -204,7 +206,7 @@ impl Matches {
 
     /// Whether a switch is on.
     pub(crate) fn on(&self, long: &str) -> bool {
-        check::boolean(self.text(long)).unwrap_or(false)
+        check::parse_boolean(self.text(long)).unwrap_or(false)
     }
 
     /// A number, 0 when absent and without default.

@@ -64,12 +64,11 @@ impl Listing {
                 None => (false, format),
             },
         };
-        let template = Template::parse(&unescape(source))
-            .map_err(|error| Failure::new(format!("failed to parse template: {error}")))?;
+        let template = Template::parse(&unescape(source)).map_err(template_error)?;
         let mut text = Table::new();
         if is_table {
             let head = Value::Object(Rc::new(Head(self.heads)));
-            text.push(&template.execute_header(&head).map_err(executing_error)?);
+            text.push(&template.execute_header(&head).map_err(template_error)?);
         }
         Ok(Lines { template, is_table, text })
     }
@@ -86,7 +85,7 @@ impl Lines {
     /// Adds a row.
     pub(crate) fn push(&mut self, row: Rc<dyn Object>) -> Result<(), Failure> {
         let line = self.template.execute(&Value::Object(row), MissingKey::NoValue);
-        self.text.push(&line.map_err(executing_error)?);
+        self.text.push(&line.map_err(template_error)?);
         Ok(())
     }
 
@@ -101,14 +100,14 @@ pub(crate) fn print_one(format: &str, value: &Value) -> Result<(), Failure> {
     let source = if format == "json" { "{{json .}}" } else { format };
     let text = Template::parse(&unescape(source))
         .map_err(|error| Failure::with_code(64, format!("template parsing error: {error}")))?
-        .execute(value, MissingKey::Error)
-        .map_err(Failure::new)?;
-    print_text(&(text + "\n"))?;
-    Ok(())
+        .execute(value, MissingKey::Error);
+    // Docker ends the line whatever came of it.
+    print_text(&(text.as_deref().unwrap_or_default().to_owned() + "\n"))?;
+    text.map(drop).map_err(Failure::new)
 }
 
-fn executing_error(error: String) -> Failure {
-    Failure::new(format!("failed to execute template: {error}"))
+fn template_error(error: String) -> Failure {
+    Failure::new(format!("template parsing error: {error}"))
 }
 
 /// Shells make it hard to write a tab, so `\t` and `\n` are taken for what they mean.

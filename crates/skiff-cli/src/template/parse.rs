@@ -287,10 +287,17 @@ impl Parser<'_> {
             return self.error("unclosed action");
         }
         let token: String = self.rest().chars().take(1).collect();
-        match token.as_str() {
-            "}" => self.error("unexpected \"}\" in operand"),
-            _ => self.error(&format!("unexpected {token:?} in {context}")),
+        self.error(&format!("unexpected {token:?} in {context}"))
+    }
+
+    /// Refuses what may not stand directly behind a field, a variable or a function.
+    fn terminated(&self) -> Result<(), String> {
+        let Some(next) = self.rest().chars().next() else { return Ok(()) };
+        let ends = next.is_whitespace() || ".,|:()".contains(next) || self.rest().starts_with("}}");
+        if ends {
+            return Ok(());
         }
+        Err(self.error(&format!("bad character U+{:04X} '{next}'", u32::from(next))))
     }
 
     fn pipe(&mut self, context: &str) -> Result<Pipe, String> {
@@ -350,14 +357,15 @@ impl Parser<'_> {
                 }
                 return Ok(Call { operands, span: start..end });
             }
-            operands.push(self.operand()?);
+            let context = if operands.is_empty() { context } else { "operand" };
+            operands.push(self.operand(context)?);
             end = self.position;
         }
     }
 
-    fn operand(&mut self) -> Result<Operand, String> {
+    fn operand(&mut self, context: &str) -> Result<Operand, String> {
         let start = self.position;
-        let kind = self.operand_kind()?;
+        let kind = self.operand_kind(context)?;
         let first_field = self.position;
         let mut fields = Vec::new();
         let mut at = start;
@@ -369,6 +377,7 @@ impl Parser<'_> {
                 return Err(self.unexpected("operand"));
             }
             self.position += name.len();
+            self.terminated()?;
             let starts_with_dot = matches!(kind, OperandKind::Dot) && first_field == start;
             if fields.len() == usize::from(starts_with_dot) {
                 at = position;
@@ -378,7 +387,7 @@ impl Parser<'_> {
         Ok(Operand { kind, fields, at, span: start..self.position })
     }
 
-    fn operand_kind(&mut self) -> Result<OperandKind, String> {
+    fn operand_kind(&mut self, context: &str) -> Result<OperandKind, String> {
         let Some(first) = self.rest().chars().next() else {
             return Err(self.error("unclosed action"));
         };
@@ -391,6 +400,7 @@ impl Parser<'_> {
                 // A lone dot; with a name after it the field loop takes both.
                 if !self.rest()[1..].starts_with(|c: char| c.is_alphanumeric() || c == '_') {
                     self.position += 1;
+                    self.terminated()?;
                 }
                 Ok(OperandKind::Dot)
             }
@@ -398,6 +408,7 @@ impl Parser<'_> {
                 self.position += 1;
                 let name = self.peek_word();
                 self.position += name.len();
+                self.terminated()?;
                 Ok(OperandKind::Variable(name))
             }
             '"' | '`' => self.string().map(OperandKind::Text),
@@ -416,6 +427,7 @@ impl Parser<'_> {
             c if c.is_alphabetic() || c == '_' => {
                 let word = self.peek_word();
                 self.position += word.len();
+                self.terminated()?;
                 match word.as_str() {
                     "true" => Ok(OperandKind::Bool(true)),
                     "false" => Ok(OperandKind::Bool(false)),
@@ -424,7 +436,7 @@ impl Parser<'_> {
                     _ => Err(self.error(&format!("function {word:?} not defined"))),
                 }
             }
-            _ => Err(self.unexpected("operand")),
+            _ => Err(self.unexpected(context)),
         }
     }
 

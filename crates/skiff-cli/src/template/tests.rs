@@ -102,6 +102,13 @@ fn mistakes_read_as_gos() {
         ("{{nope .}}", "template: :1: function \"nope\" not defined"),
         ("{{if .Id}}", "template: :1: unexpected EOF"),
         ("{{end}}", "template: :1: unexpected {{end}}"),
+        ("{{.Id}", "template: :1: bad character U+007D '}'"),
+        ("{{.}", "template: :1: bad character U+007D '}'"),
+        ("{{nope}", "template: :1: bad character U+007D '}'"),
+        ("{{.Id\"a\"}}", "template: :1: bad character U+0022 '\"'"),
+        ("{{.Id }", "template: :1: unexpected \"}\" in operand"),
+        ("{{\"a\"}", "template: :1: unexpected \"}\" in operand"),
+        ("{{#}}", "template: :1: unexpected \"#\" in command"),
         ("{{\"a}}", "template: :1: unterminated quoted string"),
         (
             "{{index .Names 5}}",

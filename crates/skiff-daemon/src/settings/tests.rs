@@ -28,7 +28,7 @@ fn nothing_given_is_the_defaults() {
     assert_eq!(settings.data_root, Path::new("/var/lib/skiff"));
     assert_eq!(settings.pidfile, Path::new("/run/skiff/skiff.pid"));
     assert_eq!(settings.default_shm_size, 64 << 20);
-    assert_eq!(settings.default_runtime, "skiff");
+    assert_eq!(settings.runtimes.default, "skiff");
     assert!(settings.tls.is_none() && settings.recorded.is_empty());
 }
 
@@ -51,7 +51,7 @@ fn flags_and_file_say_the_same() {
     .unwrap();
     assert_eq!(format!("{flags:?}"), format!("{file:?}"));
     assert_eq!(flags.default_ulimits, [("nofile".to_owned(), 5, 6)]);
-    assert_eq!(flags.runtimes["x"].path, Path::new("/bin/x"));
+    assert_eq!(flags.runtimes.others["x"].path, Path::new("/bin/x"));
     assert_eq!(flags.recorded["mtu"], ["1400"]);
     assert!(flags.systemd_cgroup && flags.debug);
 }
@@ -65,8 +65,8 @@ fn a_runtime_of_the_file_has_a_path_and_arguments() {
     let a = RuntimeConfig { path: "crun".into(), args: vec!["--debug".into(), "--x=y z".into()] };
     let b = RuntimeConfig { path: "/sbin/runc".into(), args: Vec::new() };
     let expect = [("a".to_owned(), a), ("b".to_owned(), b)];
-    assert_eq!(settings.runtimes, expect.into());
-    assert_eq!(settings.default_runtime, "b");
+    assert_eq!(settings.runtimes.others, expect.into());
+    assert_eq!(settings.runtimes.default, "b");
     for (text, expect) in [
         (r#"{"runtimes":{"runc":{"path":"/x"}}}"#, "runtime name 'runc' is reserved"),
         (r#"{"runtimes":{"a":{}}}"#, "runtimes: a: a path must be configured"),

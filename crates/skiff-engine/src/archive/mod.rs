@@ -116,12 +116,29 @@ fn snapshots(core: &Core) -> &skiff_store::snapshots::Snapshots {
 
 /// Chain ids of a container's image, the lowest first.
 fn chain(record: &Record) -> Result<Vec<skiff_model::digest::Digest>> {
+    parse(record, &record.layers)
+}
+
+fn parse(record: &Record, layers: &[String]) -> Result<Vec<skiff_model::digest::Digest>> {
     let parse = |text: &String| {
         text.parse().map_err(|error| {
             Error::failed(format!("record of container {}: layer {text:?}", record.id), error)
         })
     };
-    record.layers.iter().map(parse).collect()
+    layers.iter().map(parse).collect()
+}
+
+/// Mounts the images that a container has mounted where its mounts look for them.
+pub(crate) fn mount_images(core: &Core, record: &Record) -> Result<()> {
+    for mount in &record.mounts {
+        let Some(image) = &mount.image else { continue };
+        let chain = parse(record, &image.layers)?;
+        let layers = chain.iter().rev().map(|id| snapshots(core).fs_path(id)).collect();
+        root::mount_image(layers, &mount.source).map_err(|error| {
+            Error::failed(format!("mount image {} for {}", image.id, record.id), error)
+        })?;
+    }
+    Ok(())
 }
 
 /// Directories of a container's image, the topmost first.

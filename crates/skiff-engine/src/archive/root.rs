@@ -46,8 +46,8 @@ impl Rootfs {
     /// Opens the file system of a container with its volumes.
     pub(super) fn open(core: &Core, view: &View, access: Access) -> Result<Rootfs> {
         let record = &view.record;
-        let binds = binds(core, record);
         let live = view.state.live();
+        let binds = binds(core, record, live.is_some());
         let ids = live.map(|live| users::map_of_process(live.pid)).transpose()?.flatten();
         let layers = match live {
             // Its own mounts show other ids than the container's, the layers have those. They may
@@ -194,12 +194,19 @@ struct Bind {
     read_only: bool,
 }
 
-/// Binds and volumes, outer ones first. A tmpfs is empty for everyone but its container.
-fn binds(core: &Core, record: &Record) -> Vec<Bind> {
-    let has_files = |mount: &&ResolvedMount| matches!(&*mount.point.kind, "bind" | "volume");
+/// Binds and volumes, outer ones first, and images while they are mounted. A tmpfs is empty for
+/// everyone but its container.
+fn binds(core: &Core, record: &Record, runs: bool) -> Vec<Bind> {
+    let has_files = |mount: &&ResolvedMount| match &*mount.point.kind {
+        "bind" | "volume" => true,
+        "image" => runs,
+        _ => false,
+    };
     let bind = |mount: &ResolvedMount| {
         let (source, subpath) = match mount.subpath.as_str() {
-            "" => (mount.source.clone(), Vec::new()),
+            subpath if subpath.is_empty() || mount.image.is_some() => {
+                (mount.source.clone(), clean(subpath.as_bytes())?)
+            }
             subpath => (core.volumes.data(&mount.point.name), clean(subpath.as_bytes())?),
         };
         let target = clean(mount.point.destination.as_bytes())?;
@@ -208,6 +215,15 @@ fn binds(core: &Core, record: &Record) -> Vec<Bind> {
     let mut binds: Vec<Bind> = record.mounts.iter().filter(has_files).filter_map(bind).collect();
     binds.sort_by_key(|bind| bind.target.iter().filter(|&&byte| byte == b'/').count());
     binds
+}
+
+/// Mounts layers, the topmost first, read-only at a directory of ours.
+pub(super) fn mount_image(mut layers: Vec<PathBuf>, at: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(at)?;
+    // An overlay without an upper directory needs two lower ones; this one is empty.
+    layers.push(at.to_owned());
+    let top = layers.remove(0);
+    Overlay { lowers: layers, upper: top, work: None, read_only: true }.mount(at)
 }
 
 impl Overlay {

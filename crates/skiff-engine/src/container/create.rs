@@ -33,9 +33,10 @@ pub(super) async fn create(
     let mut config = merge::with_image(config, &image.config.config)?;
     let mut host = host_config.unwrap_or_default();
     validate::config(&config)?;
-    let mut warnings = validate::host_config(&host, &core.config, core.host)?;
+    let mut warnings = validate::discard(&mut host.resources, &core.host);
+    validate::host_config(&host, &core.config, &core.runtimes(), &core.host)?;
     adapt(core, &mut host, &mut warnings)?;
-    users::check_runtime(&core.config, &host)?;
+    users::check_runtime(&core.config, &core.runtimes(), &host)?;
     let id = new_id()?;
     name_host(&mut config, &host, &id)?;
     let reservation = reserve(core, name, &id)?;
@@ -46,7 +47,7 @@ pub(super) async fn create(
         created: clock::now(),
         image_id: image.id().to_string(),
         platform: image.config.os.clone(),
-        layers: image.named.image.chain_ids().iter().map(ToString::to_string).collect(),
+        layers: image.chain_ids(),
         config,
         host_config: host,
         networking: networking_config.unwrap_or_default(),
@@ -77,7 +78,7 @@ async fn make(
     core: &Arc<Core>,
     mut record: Record,
     paths: &Paths,
-) -> Result<(Record, Vec<volume::Held>)> {
+) -> Result<(Record, mounts::Resolved)> {
     record::ensure_dir(&paths.dir)?;
     for dir in [paths.upper(), paths.work()] {
         std::fs::create_dir(&dir)
@@ -89,12 +90,14 @@ async fn make(
         Error::failed(format!("set mode of {}", paths.upper().display()), error)
     })?;
     files::write(&core.config, paths, &record)?;
-    let resolved = mounts::resolve(core, &record.config, &record.host_config)?;
-    record.mounts = resolved.mounts;
+    let mut resolved = mounts::resolve(core, &record.config, &record.host_config)?;
+    record.mounts = std::mem::take(&mut resolved.mounts);
+    mounts::place_images(&mut record.mounts, paths);
+    check_image_mounts(core, &record)?;
     let copy = record.mounts.iter().any(|mount| mount.copy_up);
     if record.host_config.auto_remove && !copy {
         record::save(&paths.dir, &record, Durability::Written)?;
-        return Ok((record, resolved.held));
+        return Ok((record, resolved));
     }
     let (core, dir) = (core.clone(), paths.dir.clone());
     let record = tokio::task::spawn_blocking(move || -> Result<Record> {
@@ -106,7 +109,18 @@ async fn make(
         record::save(&dir, &record, durability).map(|()| record)
     });
     let record = record.await.map_err(|error| Error::failed("save the record", error))??;
-    Ok((record, resolved.held))
+    Ok((record, resolved))
+}
+
+/// The kernel shows no overlay with the ids of a user namespace.
+fn check_image_mounts(core: &Core, record: &Record) -> Result<()> {
+    let mounted = record.mounts.iter().any(|mount| mount.image.is_some());
+    if mounted && super::users::map_of(&core.facts, record).is_some() {
+        return Err(Error::not_implemented(
+            "mounts of type \"image\" are not supported with user namespaces: use --userns=host",
+        ));
+    }
+    Ok(())
 }
 
 /// 64 hexadecimal digits, not all decimal in the first twelve: a short id must not look like a
@@ -177,7 +191,7 @@ fn adapt(core: &Core, host: &mut HostConfig, warnings: &mut Vec<String>) -> Resu
         let private = !host.privileged && private_cgroup("", &core.facts);
         host.cgroupns_mode = if private { "private" } else { "host" }.to_owned();
     }
-    default(&mut host.runtime, &core.config.default_runtime);
+    default(&mut host.runtime, &core.runtimes().default);
     default(&mut host.restart_policy.name, "no");
     network(core, host, warnings)?;
     for mode in [&mut host.ipc_mode, &mut host.pid_mode] {
@@ -193,7 +207,12 @@ fn adapt(core: &Core, host: &mut HostConfig, warnings: &mut Vec<String>) -> Resu
                 core.config.log_opts.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         }
     }
+    validate::ports::normalize(&mut host.port_bindings);
     let resources = &mut host.resources;
+    resources.pids_limit = resources.pids_limit.filter(|limit| *limit > 0);
+    if core.host.limits.oom_kill_disable {
+        resources.oom_kill_disable.get_or_insert(false);
+    }
     if resources.memory > 0 && resources.memory_swap == 0 {
         resources.memory_swap = resources.memory.saturating_mul(2);
     }

@@ -37,11 +37,12 @@ pub(super) async fn prepare(
 
 fn request(core: &Core, record: &Record, paths: &Paths) -> Result<LaunchRequest> {
     let (peers, network_peer) = peers(core, record)?;
+    clean_run_dir(paths);
+    ensure_dir(&paths.run_dir)?;
+    crate::archive::mount_images(core, record)?;
     let resolved = resolve_subpaths(core, record)?;
     let record = resolved.as_ref().unwrap_or(record);
     make_sources(record)?;
-    clean_run_dir(paths);
-    ensure_dir(&paths.run_dir)?;
     if record.host_config.ipc_mode == "shareable" {
         let users = users::map_of(&core.facts, record);
         mount_shm(paths, record.host_config.shm_size, users)?;
@@ -55,9 +56,9 @@ fn request(core: &Core, record: &Record, paths: &Paths) -> Result<LaunchRequest>
         foreign_volumes: volume::mounted_over(core, record),
     };
     let mut spec = spec::build(&input)?;
-    let runtime = runtime(&core.config, record, paths)?;
+    let runtime = runtime(core, record, paths)?;
     // The settings may be others than when it was made.
-    users::check_runtime(&core.config, &record.host_config)
+    users::check_runtime(&core.config, &core.runtimes(), &record.host_config)
         .map_err(|error| error.with_kind(Kind::Conflict))?;
     let init = record.host_config.init.unwrap_or(core.facts.init);
     let seccomp = match &runtime {
@@ -99,13 +100,9 @@ fn bounding(spec: &Spec) -> &[String] {
 
 /// The other program that is to run the container; `None` is ourselves. It was there when the
 /// container was made, and may have left the settings since.
-fn runtime(
-    config: &EngineConfig,
-    record: &Record,
-    paths: &Paths,
-) -> Result<Option<ExternalRuntime>> {
-    let name = &record.host_config.runtime;
-    match config.runtime(name).ok_or_else(|| validate::unknown_runtime(name))? {
+fn runtime(core: &Core, record: &Record, paths: &Paths) -> Result<Option<ExternalRuntime>> {
+    let (config, name) = (&core.config, &record.host_config.runtime);
+    match core.runtimes().get(name).ok_or_else(|| validate::unknown_runtime(name))? {
         Runtime::BuiltIn => Ok(None),
         Runtime::External(runtime) => Ok(Some(ExternalRuntime {
             name: name.clone(),
@@ -191,13 +188,18 @@ fn resolve_subpaths(core: &Core, record: &Record) -> Result<Option<Record>> {
     }
     let mut record = record.clone();
     for mount in record.mounts.iter_mut().filter(|mount| !mount.subpath.is_empty()) {
+        let (kind, name) = (&mount.point.kind, &mount.point.name);
         let failed = |error: std::io::Error| {
-            Error::failed(format!("open {:?} in volume {}", mount.subpath, mount.point.name), error)
+            Error::failed(format!("open {:?} in {kind} {name}", mount.subpath), error)
         };
-        let volume = std::fs::File::open(core.volumes.data(&mount.point.name)).map_err(failed)?;
+        let whole = match &mount.image {
+            Some(_) => mount.source.clone(),
+            None => core.volumes.data(name),
+        };
+        let whole = std::fs::File::open(whole).map_err(failed)?;
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let part = openat2(&volume, &mount.subpath, flags, Mode::empty(), resolve)
+        let part = openat2(&whole, &mount.subpath, flags, Mode::empty(), resolve)
             .map_err(|error| failed(error.into()))?;
         let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&part));
         mount.source = std::fs::read_link(link).map_err(failed)?;
@@ -251,7 +253,11 @@ fn seccomp_profile(
 }
 
 fn undecoded(error: seccomp::SeccompError) -> Error {
-    Error::failed("Decoding seccomp profile failed", error)
+    match error {
+        // The words are whole already.
+        seccomp::SeccompError::Decode(_) => Error::internal(error.to_string()),
+        error => Error::failed("Decoding seccomp profile failed", error),
+    }
 }
 
 /// Where the filter comes from.
@@ -384,6 +390,15 @@ pub(super) fn clean_run_dir(paths: &Paths) {
         }
     }
     unmount_shm(paths);
+    unmount_images(paths);
+}
+
+/// Unmounts the images that a container had mounted.
+fn unmount_images(paths: &Paths) {
+    for place in std::fs::read_dir(paths.images()).into_iter().flatten().flatten() {
+        // Not mounted is what was wanted.
+        let _ = rustix::mount::unmount(place.path(), rustix::mount::UnmountFlags::DETACH);
+    }
 }
 
 /// Clears away what a monitor that died has left of a container that another program ran. It may
@@ -411,7 +426,7 @@ pub(super) fn failure(runtime: Runtime<'_>, error: &LaunchError) -> (Error, i32)
         LaunchErrorKind::NotFound => (127, true),
         LaunchErrorKind::NotExecutable => (126, true),
         LaunchErrorKind::InvalidConfig => (128, true),
-        LaunchErrorKind::UnknownUser => {
+        LaunchErrorKind::UnknownUser | LaunchErrorKind::NoWorkingDir => {
             return (effect::start_error(error.message.clone(), false), 128);
         }
         LaunchErrorKind::Failed => (128, false),
@@ -443,7 +458,7 @@ pub(crate) fn exec_failure(runtime: Runtime<'_>, error: &LaunchError) -> Error {
         | LaunchErrorKind::NotExecutable
         | LaunchErrorKind::InvalidConfig => Kind::InvalidArgument,
         LaunchErrorKind::UnknownUser => return Error::invalid(error.message.clone()),
-        LaunchErrorKind::Failed => Kind::Internal,
+        LaunchErrorKind::NoWorkingDir | LaunchErrorKind::Failed => Kind::Internal,
     };
     Error::new(kind, message)
 }

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use skiff_api::{Config, HostConfig, Mount, MountPoint, VolumeCreateRequest};
 use skiff_model::shortform::{VolumeKind, parse_volume};
 
-use super::record::{ReadOnly, ResolvedMount};
+use super::record::{MountedImage, Paths, ReadOnly, ResolvedMount};
 use crate::Core;
 use crate::error::{Error, Kind, Result};
 use crate::volume::{self, Held};
@@ -19,6 +19,7 @@ pub(super) struct Resolved {
     pub mounts: Vec<ResolvedMount>,
     /// Kept from being removed until the container's record names them.
     pub held: Vec<Held>,
+    pub held_images: Vec<crate::image::Resolved>,
 }
 
 /// Resolves all mounts of a request. `existing` volumes and checks come before anything is made.
@@ -44,6 +45,12 @@ pub(super) fn resolve(core: &Core, config: &Config, host: &HostConfig) -> Result
     }
     let mut resolved = Resolved::default();
     for (mut mount, request) in wanted.list {
+        if mount.point.kind == "image" && mount.image.is_none() {
+            let image = image(core, &mount.point.name)?;
+            mount.image =
+                Some(MountedImage { id: image.id().to_string(), layers: image.chain_ids() });
+            resolved.held_images.push(image);
+        }
         if let Some(request) = request {
             let held = volume::hold(core, &request)?;
             mount.point.name.clone_from(&held.name);
@@ -56,6 +63,21 @@ pub(super) fn resolve(core: &Core, config: &Config, host: &HostConfig) -> Result
         resolved.mounts.push(mount);
     }
     Ok(resolved)
+}
+
+/// The image that a mount names.
+fn image(core: &Core, name: &str) -> Result<crate::image::Resolved> {
+    // The request is wrong: of a 404 clients think that the container's image is missing.
+    crate::image::resolve_for(core, name, None)
+        .map_err(|error| error.with_kind(Kind::InvalidArgument))
+}
+
+/// Says where the images are mounted that the mounts show, which are the container's own.
+pub(super) fn place_images(mounts: &mut [ResolvedMount], paths: &Paths) {
+    for (number, mount) in mounts.iter_mut().enumerate().filter(|(_, it)| it.image.is_some()) {
+        mount.source = paths.image(number);
+        mount.point.source = mount.source.to_string_lossy().into_owned();
+    }
 }
 
 fn below_volume(data: &Path, subpath: &str) -> PathBuf {
@@ -223,12 +245,24 @@ fn anonymous(target: String) -> One {
     (mount, Some(VolumeCreateRequest::default()))
 }
 
+fn tmpfs_target(path: &str) -> Result<String> {
+    if !path.starts_with('/') {
+        return Err(Error::invalid(format!(
+            "invalid mount path: '{path}' mount path must be absolute"
+        )));
+    }
+    destination(path, path).map_err(|error| match clean(path).as_str() {
+        "/" => Error::invalid("invalid specification: destination can't be '/'"),
+        _ => error,
+    })
+}
+
 /// `--tmpfs path[:options]`. These are not among the container's mount points, as with Docker.
 fn tmpfs(path: &str, options: &str) -> Result<One> {
-    let target = destination(path, path)?;
-    let options: Vec<String> =
-        options.split(',').filter(|option| !option.is_empty()).map(str::to_owned).collect();
-    for option in &options {
+    let target = tmpfs_target(path)?;
+    let options: Vec<String> = options.split_terminator(',').map(str::to_owned).collect();
+    // Docker reads them from the last to the first.
+    for option in options.iter().rev() {
         check_tmpfs_option(option)?;
     }
     let mount = ResolvedMount {
@@ -278,7 +312,12 @@ fn check_tmpfs_option(option: &str) -> Result<()> {
         }
         None => TMPFS_FLAGS.contains(&option) || PROPAGATIONS.contains(&option),
     };
-    if known { Ok(()) } else { Err(Error::invalid(format!("invalid tmpfs option {option:?}"))) }
+    if known {
+        return Ok(());
+    }
+    // Go's form of a list: the name, and the value if there is one.
+    let words = option.splitn(2, '=').map(|word| format!("{word:?}")).collect::<Vec<_>>();
+    Err(Error::invalid(format!("invalid tmpfs option [{}]", words.join(" "))))
 }
 
 /// `--mount`.
@@ -286,9 +325,9 @@ fn long_form(mount: &Mount) -> Result<One> {
     let kind = mount.kind.as_str();
     let invalid =
         |why: String| Error::invalid(format!("invalid mount config for type \"{kind}\": {why}"));
-    if !matches!(kind, "bind" | "volume" | "tmpfs") {
+    if !matches!(kind, "bind" | "volume" | "tmpfs" | "image") {
         return match kind {
-            "image" | "cluster" | "npipe" => Err(Error::not_implemented(format!(
+            "cluster" | "npipe" => Err(Error::not_implemented(format!(
                 "mounts of type \"{kind}\" are not supported by this version"
             ))),
             _ => Err(invalid("mount type unknown".to_owned())),
@@ -311,6 +350,7 @@ fn long_form(mount: &Mount) -> Result<One> {
         ("bind", mount.bind_options.is_some(), "BindOptions"),
         ("volume", mount.volume_options.is_some(), "VolumeOptions"),
         ("tmpfs", mount.tmpfs_options.is_some(), "TmpfsOptions"),
+        ("image", mount.image_options.is_some(), "ImageOptions"),
     ];
     if let Some((_, _, field)) = foreign.iter().find(|(of, set, _)| *set && *of != kind) {
         return Err(invalid(format!("field {field} must not be specified")));
@@ -328,6 +368,7 @@ fn long_form(mount: &Mount) -> Result<One> {
     match kind {
         "bind" => long_bind(mount, base).map(|mount| (mount, None)).map_err(invalid),
         "volume" => long_volume(mount, base).map_err(invalid),
+        "image" => long_image(mount, base).map(|mount| (mount, None)).map_err(invalid),
         _ => long_tmpfs(mount, base).map(|mount| (mount, None)).map_err(invalid),
     }
 }
@@ -388,12 +429,7 @@ fn long_volume(mount: &Mount, mut base: ResolvedMount) -> Result<One, String> {
     if mount.source.is_empty() && mount.read_only {
         return Err("must not set ReadOnly mode when using anonymous volumes".to_owned());
     }
-    let escapes = Path::new(&options.subpath)
-        .components()
-        .any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
-    if escapes {
-        return Err("subpath must be a relative path within the volume".to_owned());
-    }
+    check_subpath(&options.subpath)?;
     base.anonymous = mount.source.is_empty();
     base.copy_up = !options.no_copy;
     base.subpath = options.subpath;
@@ -407,6 +443,29 @@ fn long_volume(mount: &Mount, mut base: ResolvedMount) -> Result<One, String> {
         labels: options.labels,
     };
     Ok((base, Some(request)))
+}
+
+fn check_subpath(subpath: &str) -> Result<(), String> {
+    let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    match Path::new(subpath).components().all(inside) {
+        true => Ok(()),
+        false => Err("subpath must be a relative path within the volume".to_owned()),
+    }
+}
+
+/// An image's files are for looking at, whatever the request says.
+fn long_image(mount: &Mount, mut base: ResolvedMount) -> Result<ResolvedMount, String> {
+    if mount.source.is_empty() {
+        return Err("field Source must not be empty".to_owned());
+    }
+    let options = mount.image_options.clone().unwrap_or_default();
+    check_subpath(&options.subpath)?;
+    base.subpath = options.subpath;
+    base.point.name.clone_from(&mount.source);
+    base.point.propagation = "rprivate".to_owned();
+    base.point.rw = false;
+    base.read_only = ReadOnly::Recursive;
+    Ok(base)
 }
 
 fn long_tmpfs(mount: &Mount, mut base: ResolvedMount) -> Result<ResolvedMount, String> {
@@ -504,6 +563,22 @@ mod tests {
             (
                 serde_json::json!({"Type": "nope", "Target": "/b"}),
                 "invalid mount config for type \"nope\": mount type unknown",
+            ),
+            (
+                serde_json::json!({"Type": "image", "Target": "/b"}),
+                "invalid mount config for type \"image\": field Source must not be empty",
+            ),
+            (
+                serde_json::json!({
+                    "Type": "image", "Source": "x", "Target": "/b",
+                    "ImageOptions": {"Subpath": "../x"}
+                }),
+                "invalid mount config for type \"image\": subpath must be a relative path within the \
+                 volume",
+            ),
+            (
+                serde_json::json!({"Type": "tmpfs", "Target": "/b", "ImageOptions": {}}),
+                "invalid mount config for type \"tmpfs\": field ImageOptions must not be specified",
             ),
             (
                 serde_json::json!({"Type": "tmpfs", "Target": "/b", "BindOptions": {}}),

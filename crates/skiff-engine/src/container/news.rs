@@ -8,7 +8,7 @@ use super::driver::{Call, Driver, Due, Outcome};
 use super::monitor::Monitor;
 use super::state::{Denied, Event, Live, Next, State};
 use crate::clock;
-use crate::config::Runtime;
+use crate::config::{Runtime, Runtimes};
 use crate::error::{Error, Kind};
 use crate::restart::Ending;
 
@@ -32,7 +32,10 @@ impl Driver {
             (Call::Greeting, Answer::Status(status)) => self.on_status(status),
             (Call::Launch, Answer::Failed(error)) => {
                 self.monitor = None;
-                self.on_start_failed(super::launch::failure(self.runtime(), &error));
+                self.on_start_failed(super::launch::failure(
+                    self.runtime(&self.core.runtimes()),
+                    &error,
+                ));
             }
             (Call::Launch, Answer::Refused(why)) => {
                 self.monitor = None;
@@ -41,7 +44,10 @@ impl Driver {
             (Call::Launch, Answer::Done | Answer::Status(_)) => {}
             (Call::Exec(done), Answer::Started { pid, .. }) => drop(done.send(Ok(pid))),
             (Call::Exec(done), Answer::Failed(error)) => {
-                drop(done.send(Err(super::launch::exec_failure(self.runtime(), &error))));
+                drop(done.send(Err(super::launch::exec_failure(
+                    self.runtime(&self.core.runtimes()),
+                    &error,
+                ))));
             }
             (Call::CatchUp(done), _) => drop(done.send(Ok(()))),
             (Call::Other(done), Answer::Done | Answer::Started { .. }) => drop(done.send(Ok(()))),
@@ -233,9 +239,8 @@ impl Driver {
     }
 
     /// Who runs the container. One whose runtime has left the settings was not started by us.
-    fn runtime(&self) -> Runtime<'_> {
-        let name = &self.record.host_config.runtime;
-        self.core.config.runtime(name).unwrap_or(Runtime::BuiltIn)
+    fn runtime<'a>(&self, runtimes: &'a Runtimes) -> Runtime<'a> {
+        runtimes.get(&self.record.host_config.runtime).unwrap_or(Runtime::BuiltIn)
     }
 
     pub(super) fn fail_calls(&mut self) {

@@ -44,19 +44,30 @@ pub struct Record {
     pub life: Life,
 }
 
-/// A mount whose source is known: a bind, or a volume with its path on the host.
+impl Record {
+    /// Ids of the images it needs: its own, and those it has mounted.
+    pub fn images(&self) -> impl Iterator<Item = &str> {
+        let mounted = self.mounts.iter().filter_map(|mount| mount.image.as_ref());
+        std::iter::once(self.image_id.as_str()).chain(mounted.map(|image| image.id.as_str()))
+    }
+}
+
+/// A mount whose source is known: a bind, or a volume or image with its path on the host.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ResolvedMount {
     pub point: MountPoint,
-    /// Path on the host; a volume's directory for a volume. Empty for a tmpfs.
+    /// Path on the host; a volume's directory for a volume, of an image where it is mounted while
+    /// the container runs. Empty for a tmpfs.
     pub source: PathBuf,
     /// Made for this container alone: removed by `rm -v` and `--rm`.
     pub anonymous: bool,
     /// Fill an empty volume with what the image has at the destination.
     pub copy_up: bool,
-    /// Path below the volume that is mounted.
+    /// Path below the volume or image that is mounted.
     pub subpath: String,
+    /// The image, of an image mount.
+    pub image: Option<MountedImage>,
     /// Make the source of a bind when it is missing.
     pub create_source: bool,
     /// Bind what is mounted below the source, too.
@@ -65,6 +76,15 @@ pub struct ResolvedMount {
     pub read_only: ReadOnly,
     /// Mount options of a tmpfs.
     pub tmpfs_options: Vec<String>,
+}
+
+/// An image whose files a container has mounted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MountedImage {
+    pub id: String,
+    /// As [`Record::layers`].
+    pub layers: Vec<String>,
 }
 
 /// How far a read-only mount reaches.
@@ -159,6 +179,15 @@ impl Paths {
     /// Shared memory, of a container that lets others have it.
     pub fn shm(&self) -> PathBuf {
         self.dir.join("shm")
+    }
+
+    /// Where the image is mounted that the mount of this number shows.
+    pub fn image(&self, number: usize) -> PathBuf {
+        self.images().join(number.to_string())
+    }
+
+    pub fn images(&self) -> PathBuf {
+        self.dir.join("images")
     }
 
     /// Docker's name for it, which log collectors look for.

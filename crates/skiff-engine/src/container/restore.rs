@@ -21,6 +21,7 @@ use super::validate::Host;
 use crate::config::EngineConfig;
 use crate::error::{Error, Kind, Result};
 use crate::keeper::Keeper;
+use crate::system::host;
 use crate::{Core, exec, image, log, logs, restart, volume};
 
 /// Monitors asked at a time.
@@ -104,7 +105,7 @@ async fn prepare(config: EngineConfig) -> Result<Core> {
 }
 
 /// An engine without containers, whose keeper may not run.
-pub(crate) fn assemble(config: EngineConfig) -> Result<Core> {
+pub(crate) fn assemble(mut config: EngineConfig) -> Result<Core> {
     let make = |path: &Path, mode: u32| {
         fs::DirBuilder::new()
             .recursive(true)
@@ -128,6 +129,9 @@ pub(crate) fn assemble(config: EngineConfig) -> Result<Core> {
             cpus: std::thread::available_parallelism()
                 .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX)),
             systemd: config.cgroup_driver == skiff_runtime::launch::CgroupDriver::Systemd,
+            limits: host::limits(),
+            cpuset_cpus: host::cpuset("cpus"),
+            cpuset_mems: host::cpuset("mems"),
         },
         events: crate::Events::default(),
         store,
@@ -137,6 +141,7 @@ pub(crate) fn assemble(config: EngineConfig) -> Result<Core> {
         log_watcher: logs::Watcher::default(),
         keeper,
         stopping: tokio::sync::watch::channel(false).0,
+        runtimes: std::sync::RwLock::new(Arc::new(std::mem::take(&mut config.runtimes))),
         config,
         lock: Mutex::new(Some(lock)),
     })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skiff_api::{Resources, RestartPolicy, UpdateRequest, UpdateResponse};
+use skiff_api::{List, Resources, RestartPolicy, UpdateRequest, UpdateResponse};
 use skiff_model::oci;
 
 use super::driver::Command;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 pub(super) async fn update(
     core: &Arc<Core>,
     name: &str,
-    request: UpdateRequest,
+    mut request: UpdateRequest,
 ) -> Result<UpdateResponse> {
     let container = core.containers.get(name)?;
     let view = container.view();
@@ -26,7 +26,8 @@ pub(super) async fn update(
             container.id
         )));
     }
-    let warnings = validate::resources(&request.resources, core.host)?;
+    let warnings = validate::discard(&mut request.resources, &core.host);
+    validate::resources(&request.resources, &core.host, validate::Asked::Update)?;
     if !request.restart_policy.name.is_empty() {
         validate::restart_policy(&request.restart_policy)?;
         let starts = request.restart_policy.name != "no";
@@ -36,8 +37,7 @@ pub(super) async fn update(
             ));
         }
     }
-    let host = core.host;
-    let change = Box::new(move |record: &Record| changed(record, &request, host));
+    let change = Box::new(move |record: &Record| changed(record, &request));
     ask(&container, |answer| Command::Change { change, answer }).await?;
     let view = container.view();
     if let Some(live) = view.state.live() {
@@ -47,7 +47,9 @@ pub(super) async fn update(
             .map_err(|error| Error::failed("update the control group", error))??;
     }
     effect::emit(&core.events, &view.record, "update", []);
-    Ok(UpdateResponse { warnings: warnings.into() })
+    // No warnings are `null`, not an empty list.
+    let warnings = if warnings.is_empty() { List::default() } else { warnings.into() };
+    Ok(UpdateResponse { warnings })
 }
 
 fn apply(record: &Record, pid: i32) -> Result<()> {
@@ -60,35 +62,35 @@ fn apply(record: &Record, pid: i32) -> Result<()> {
 }
 
 /// The record with what the request names; zero leaves a limit as it is.
-fn changed(record: &Record, request: &UpdateRequest, host: validate::Host) -> Result<Record> {
+fn changed(record: &Record, request: &UpdateRequest) -> Result<Record> {
     let mut record = record.clone();
-    merge(&mut record.host_config.resources, &request.resources)?;
-    validate::resources(&record.host_config.resources, host)?;
+    merge(&mut record.host_config.resources, &request.resources)
+        .map_err(|why| Error::conflict(format!("Cannot update container {}: {why}", record.id)))?;
+    validate::memory(&record.host_config.resources, validate::Asked::Create)?;
     if !request.restart_policy.name.is_empty() {
         record.host_config.restart_policy = RestartPolicy { ..request.restart_policy.clone() };
     }
     Ok(record)
 }
 
-fn merge(own: &mut Resources, wanted: &Resources) -> Result<()> {
-    let conflict = |text: &str| Err(Error::conflict(text.to_owned()));
+fn merge(own: &mut Resources, wanted: &Resources) -> std::result::Result<(), &'static str> {
     if wanted.nano_cpus > 0 && own.cpu_period > 0 {
-        return conflict(
+        return Err(
             "Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set",
         );
     }
     if wanted.nano_cpus > 0 && own.cpu_quota > 0 {
-        return conflict(
+        return Err(
             "Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set",
         );
     }
     if wanted.cpu_quota > 0 && own.nano_cpus > 0 {
-        return conflict(
+        return Err(
             "Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set",
         );
     }
     if wanted.cpu_period > 0 && own.nano_cpus > 0 {
-        return conflict(
+        return Err(
             "Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set",
         );
     }
@@ -117,19 +119,19 @@ fn merge(own: &mut Resources, wanted: &Resources) -> Result<()> {
         own.blkio_weight = wanted.blkio_weight;
     }
     if wanted.pids_limit.is_some() {
-        own.pids_limit = wanted.pids_limit;
+        own.pids_limit = wanted.pids_limit.map(|limit| limit.max(0));
     }
     Ok(())
 }
 
 /// Memory and swap depend on each other, and the kernel refuses a limit above the swap limit.
-fn memory(own: &mut Resources, wanted: &Resources) -> Result<()> {
+fn memory(own: &mut Resources, wanted: &Resources) -> std::result::Result<(), &'static str> {
     if wanted.memory != 0 {
         if wanted.memory_swap == 0 && own.memory_swap > 0 && wanted.memory > own.memory_swap {
-            return Err(Error::conflict(
+            return Err(
                 "Memory limit should be smaller than already set memoryswap limit, update the \
                  memoryswap at the same time",
-            ));
+            );
         }
         own.memory = wanted.memory;
     }
@@ -150,7 +152,7 @@ mod tests {
         let wanted = Resources { cpu_shares: 5, pids_limit: Some(-1), ..Default::default() };
         merge(&mut own, &wanted).unwrap();
         assert_eq!((own.memory, own.memory_swap, own.cpu_shares), (10, 20, 5));
-        assert_eq!(own.pids_limit, Some(-1));
+        assert_eq!(own.pids_limit, Some(0));
     }
 
     #[test]

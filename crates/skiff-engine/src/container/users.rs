@@ -11,7 +11,7 @@ use skiff_model::id_map::IdMap;
 
 use super::record::Record;
 use super::spec::Facts;
-use crate::config::{EngineConfig, Runtime};
+use crate::config::{EngineConfig, Runtime, Runtimes};
 use crate::error::{Error, Result};
 
 /// The ids of a container's user namespace; `None` is the host's.
@@ -34,9 +34,13 @@ pub(crate) fn map_of_process(pid: i32) -> Result<Option<IdMap>> {
 }
 
 /// Checks that who is to run a container can give it users of its own, if it gets some.
-pub(super) fn check_runtime(config: &EngineConfig, host: &HostConfig) -> Result<()> {
+pub(super) fn check_runtime(
+    config: &EngineConfig,
+    runtimes: &Runtimes,
+    host: &HostConfig,
+) -> Result<()> {
     let remapped = config.users.is_some() && host.userns_mode != "host";
-    match config.runtime(&host.runtime) {
+    match runtimes.get(&host.runtime) {
         Some(Runtime::External(_)) if remapped => Err(Error::invalid(format!(
             "runtime {} cannot run a container with users of its own (userns-remap): use \
              --userns=host or the built-in runtime",

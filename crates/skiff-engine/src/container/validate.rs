@@ -1,22 +1,33 @@
 //! What a create or update request may say: every refusal before anything is made, in Docker's
 //! words. Pure, but for the host facts it is given and the look whether a bind's source exists.
 
-use skiff_api::{Config, DeviceRequest, HealthConfig, HostConfig, Resources, RestartPolicy};
-use skiff_model::shortform::ULIMIT_NAMES;
+use skiff_api::{Config, HealthConfig, HostConfig, RestartPolicy};
 
 use super::files;
-use super::spec::{capabilities, devices, security};
-use crate::config::EngineConfig;
+use super::spec::{capabilities, security};
+use crate::config::{EngineConfig, Runtimes};
 use crate::error::{Error, Result};
+use crate::system::Limits;
+
+mod discard;
+pub(super) mod ports;
+mod resources;
+
+pub(super) use discard::discard;
+pub(super) use resources::{Asked, memory, resources};
 
 /// What the host can do.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Host {
     pub cpus: u32,
     pub systemd: bool,
+    /// What its kernel can limit.
+    pub limits: Limits,
+    /// The processors a container may be bound to, as `0-1`; empty where that is not known.
+    pub cpuset_cpus: String,
+    /// The memory nodes, likewise.
+    pub cpuset_mems: String,
 }
-
-const MINIMUM_MEMORY: i64 = 6 << 20;
 
 /// Checks the portable part.
 pub(super) fn config(config: &Config) -> Result<()> {
@@ -87,17 +98,19 @@ pub(super) fn unknown_runtime(name: &str) -> Error {
     Error::invalid(format!("unknown or invalid runtime name: {name}"))
 }
 
-/// Checks the part that depends on the host; gives warnings.
+/// Checks the part that depends on the host.
 pub(super) fn host_config(
     host: &HostConfig,
     engine: &EngineConfig,
-    facts: Host,
-) -> Result<Vec<String>> {
+    runtimes: &Runtimes,
+    facts: &Host,
+) -> Result<()> {
     restart_policy(&host.restart_policy)?;
     if host.auto_remove && !matches!(host.restart_policy.name.as_str(), "" | "no") {
         return Err(Error::invalid("can't create 'AutoRemove' container with restart policy"));
     }
-    let warnings = resources(&host.resources, facts)?;
+    resources(&host.resources, facts, Asked::Create)?;
+    ports::check(&host.port_bindings)?;
     modes(host)?;
     if engine.users.is_some() && host.userns_mode.is_empty() {
         own_users(host)?;
@@ -111,7 +124,7 @@ pub(super) fn host_config(
             host.oom_score_adj
         )));
     }
-    if engine.runtime(&host.runtime).is_none() {
+    if runtimes.get(&host.runtime).is_none() {
         return Err(unknown_runtime(&host.runtime));
     }
     capabilities(host, &[])?;
@@ -133,7 +146,7 @@ pub(super) fn host_config(
             "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
         ));
     }
-    Ok(warnings)
+    Ok(())
 }
 
 fn resolver(host: &HostConfig) -> Result<()> {
@@ -174,171 +187,6 @@ pub(super) fn restart_policy(policy: &RestartPolicy) -> Result<()> {
              'on-failure', or 'unless-stopped'"
         ))),
     }
-}
-
-/// Checks limits; gives warnings.
-pub(super) fn resources(resources: &Resources, facts: Host) -> Result<Vec<String>> {
-    memory(resources)?;
-    cpu(resources, facts)?;
-    block_io(resources)?;
-    for limit in resources.ulimits.iter() {
-        ulimit(&limit.name, limit.soft, limit.hard)?;
-    }
-    for text in resources.device_cgroup_rules.iter() {
-        devices::parse_rule(text)?;
-    }
-    for mapping in resources.devices.iter() {
-        let access = &mapping.cgroup_permissions;
-        if access.is_empty() || access.chars().any(|mode| !"rwm".contains(mode)) {
-            return Err(Error::invalid(format!("invalid device mode: {access}")));
-        }
-    }
-    if let Some(request) = resources.device_requests.first() {
-        return Err(no_driver(request));
-    }
-    if facts.systemd
-        && !resources.cgroup_parent.is_empty()
-        && !resources.cgroup_parent.ends_with(".slice")
-    {
-        return Err(Error::invalid(
-            "cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\"",
-        ));
-    }
-    if resources.cgroup_parent.split('/').any(|part| part == "..") {
-        return Err(Error::invalid(format!(
-            "invalid cgroup-parent: {:?}",
-            resources.cgroup_parent
-        )));
-    }
-    Ok(Vec::new())
-}
-
-/// There are no drivers for devices (GPUs, CDI); the words have Go's form of a list.
-fn no_driver(request: &DeviceRequest) -> Error {
-    let sets = request.capabilities.iter().map(|set| format!("[{}]", set.join(" ")));
-    let capabilities = sets.collect::<Vec<_>>().join(" ");
-    let driver = &request.driver;
-    Error::invalid(format!(
-        "could not select device driver {driver:?} with capabilities: [{capabilities}]"
-    ))
-}
-
-fn memory(resources: &Resources) -> Result<()> {
-    let Resources { memory, memory_swap, memory_reservation, .. } = *resources;
-    if memory != 0 && memory < MINIMUM_MEMORY {
-        return Err(Error::invalid("Minimum memory limit allowed is 6MB"));
-    }
-    if memory > 0 && memory_swap > 0 && memory_swap < memory {
-        return Err(Error::invalid(
-            "Minimum memoryswap limit should be larger than memory limit, see usage",
-        ));
-    }
-    if memory == 0 && memory_swap > 0 {
-        return Err(Error::invalid(
-            "You should always set the Memory limit when using Memoryswap limit, see usage",
-        ));
-    }
-    if let Some(swappiness) = resources.memory_swappiness
-        && !(-1..=100).contains(&swappiness)
-    {
-        return Err(Error::invalid(format!(
-            "Invalid value: {swappiness}, valid memory swappiness range is 0-100"
-        )));
-    }
-    if memory_reservation != 0 && memory_reservation < MINIMUM_MEMORY {
-        return Err(Error::invalid("Minimum memory reservation allowed is 6MB"));
-    }
-    if memory > 0 && memory_reservation > 0 && memory < memory_reservation {
-        return Err(Error::invalid(
-            "Minimum memory limit can not be less than memory reservation limit, see usage",
-        ));
-    }
-    Ok(())
-}
-
-fn cpu(resources: &Resources, facts: Host) -> Result<()> {
-    let Resources { nano_cpus, cpu_period, cpu_quota, cpu_shares, .. } = *resources;
-    if nano_cpus > 0 && cpu_period > 0 {
-        return Err(Error::invalid(
-            "Conflicting options: Nano CPUs and CPU Period cannot both be set",
-        ));
-    }
-    if nano_cpus > 0 && cpu_quota > 0 {
-        return Err(Error::invalid(
-            "Conflicting options: Nano CPUs and CPU Quota cannot both be set",
-        ));
-    }
-    if nano_cpus < 0 || nano_cpus > i64::from(facts.cpus) * 1_000_000_000 {
-        return Err(Error::invalid(format!(
-            "range of CPUs is from 0.01 to {}.00, as there are only {} CPUs available",
-            facts.cpus, facts.cpus
-        )));
-    }
-    if cpu_shares < 0 {
-        return Err(Error::invalid(format!(
-            "invalid CPU shares ({cpu_shares}): value must be a positive integer"
-        )));
-    }
-    if cpu_period != 0 && !(1000..=1_000_000).contains(&cpu_period) {
-        return Err(Error::invalid(
-            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
-        ));
-    }
-    if cpu_quota > 0 && cpu_quota < 1000 {
-        return Err(Error::invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)"));
-    }
-    cpuset("cpus", &resources.cpuset_cpus)?;
-    cpuset("mems", &resources.cpuset_mems)
-}
-
-/// Largest number in a set: longer ones are an attack on who parses them.
-const MAXIMUM_CPU: u32 = 8192;
-
-fn cpuset(which: &str, list: &str) -> Result<()> {
-    if list.is_empty() {
-        return Ok(());
-    }
-    let bad =
-        |why: String| Error::invalid(format!("Invalid value {list} for cpuset {which}: {why}"));
-    for part in list.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number =
-            |text: &str| text.parse::<u32>().map_err(|_| bad(format!("invalid format: {list}")));
-        let (first, last) = (number(first)?, number(last)?);
-        if last > MAXIMUM_CPU {
-            return Err(bad(format!("value of out range, maximum is {MAXIMUM_CPU}")));
-        }
-        if first > last {
-            return Err(bad(format!("invalid format: {list}")));
-        }
-    }
-    Ok(())
-}
-
-fn block_io(resources: &Resources) -> Result<()> {
-    let range = 10..=1000;
-    if resources.blkio_weight != 0 && !range.contains(&resources.blkio_weight) {
-        return Err(Error::invalid("Range of blkio weight is from 10 to 1000"));
-    }
-    for device in resources.blkio_weight_device.iter() {
-        if device.weight != 0 && !range.contains(&device.weight) {
-            return Err(Error::invalid("Range of blkio weight is from 10 to 1000"));
-        }
-    }
-    Ok(())
-}
-
-/// Checks one resource limit.
-pub(super) fn ulimit(name: &str, soft: i64, hard: i64) -> Result<()> {
-    if !ULIMIT_NAMES.contains(&name) {
-        return Err(Error::invalid(format!("invalid ulimit type: {name}")));
-    }
-    if hard != -1 && (soft == -1 || soft > hard) {
-        return Err(Error::invalid(format!(
-            "ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
-        )));
-    }
-    Ok(())
 }
 
 fn modes(host: &HostConfig) -> Result<()> {
@@ -493,4 +341,4 @@ fn log(host: &HostConfig) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

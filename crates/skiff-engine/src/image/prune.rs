@@ -19,7 +19,9 @@ pub(super) fn prune(core: &Core, filters: &Filters) -> Result<ImagesPruneReport>
         .containers
         .all()
         .iter()
-        .map(|container| container.view().record.image_id.clone())
+        .flat_map(|container| {
+            container.view().record.images().map(str::to_owned).collect::<Vec<_>>()
+        })
         .collect();
     let mut deleted = Vec::new();
     for named in core.store.images().list() {

@@ -218,7 +218,7 @@ fn users(core: &Core, id: &Digest) -> Vec<User> {
     let containers = core.containers.all();
     let views = containers.iter().map(|container| container.view());
     views
-        .filter(|view| view.record.image_id == id)
+        .filter(|view| view.record.images().any(|image| image == id))
         .map(|view| User { id: view.record.id.clone(), is_running: view.state.is_active() })
         .collect()
 }
@@ -228,8 +228,11 @@ pub(crate) fn pins(core: &Core) -> Pins {
     let mut pins = Pins::default();
     for container in core.containers.all() {
         let record = container.view().record.clone();
-        pins.images.extend(record.image_id.parse::<Digest>().ok());
-        pins.layers.extend(record.layers.last().and_then(|layer| layer.parse::<Digest>().ok()));
+        pins.images.extend(record.images().filter_map(|id| id.parse::<Digest>().ok()));
+        let mounted = record.mounts.iter().filter_map(|mount| mount.image.as_ref());
+        let chains = std::iter::once(&record.layers).chain(mounted.map(|image| &image.layers));
+        let tops = chains.filter_map(|chain| chain.last());
+        pins.layers.extend(tops.filter_map(|layer| layer.parse::<Digest>().ok()));
     }
     pins
 }

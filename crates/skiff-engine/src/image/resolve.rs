@@ -23,6 +23,11 @@ impl Resolved {
     pub(crate) fn id(&self) -> &Digest {
         &self.named.image.id
     }
+
+    /// Its layers as chain ids of snapshots, the lowest first, as records have them.
+    pub(crate) fn chain_ids(&self) -> Vec<String> {
+        self.named.image.chain_ids().iter().map(ToString::to_string).collect()
+    }
 }
 
 impl From<StoreError> for Error {

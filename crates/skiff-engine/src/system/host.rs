@@ -86,20 +86,25 @@ fn magic_name(stat: &StatFs) -> String {
 
 /// Which limits the kernel can set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// `1` or `2`; 0 when there are no control groups.
-    pub(super) version: u8,
-    pub(super) memory: bool,
-    pub(super) swap: bool,
-    pub(super) oom_kill_disable: bool,
-    pub(super) cpu_shares: bool,
-    pub(super) cpu_quota: bool,
-    pub(super) cpuset: bool,
-    pub(super) pids: bool,
+    pub(crate) version: u8,
+    pub(crate) memory: bool,
+    pub(crate) swap: bool,
+    pub(crate) swappiness: bool,
+    pub(crate) oom_kill_disable: bool,
+    pub(crate) cpu_shares: bool,
+    pub(crate) cpu_quota: bool,
+    pub(crate) cpu_realtime: bool,
+    pub(crate) cpuset: bool,
+    pub(crate) pids: bool,
+    pub(crate) io_weight: bool,
+    pub(crate) io_weight_device: bool,
+    pub(crate) io_throttle: bool,
 }
 
 /// Looks at the mounted control groups.
-pub(super) fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     let Ok(layout) = cgroup::host_layout() else { return Limits::default() };
     if layout.mode == LayoutMode::Unified {
         let root = layout.unified.clone().unwrap_or_default();
@@ -114,12 +119,32 @@ pub(super) fn limits() -> Limits {
         version: 1,
         memory: mount(Controller::Memory).is_some(),
         swap: has(Controller::Memory, "memory.memsw.limit_in_bytes"),
+        swappiness: has(Controller::Memory, "memory.swappiness"),
         oom_kill_disable: has(Controller::Memory, "memory.oom_control"),
         cpu_shares: has(Controller::Cpu, "cpu.shares"),
         cpu_quota: has(Controller::Cpu, "cpu.cfs_quota_us"),
+        cpu_realtime: has(Controller::Cpu, "cpu.rt_period_us"),
         cpuset: mount(Controller::Cpuset).is_some(),
         pids: mount(Controller::Pids).is_some(),
+        io_weight: has(Controller::Blkio, "blkio.weight")
+            || has(Controller::Blkio, "blkio.bfq.weight"),
+        io_weight_device: has(Controller::Blkio, "blkio.weight_device")
+            || has(Controller::Blkio, "blkio.bfq.weight_device"),
+        io_throttle: has(Controller::Blkio, "blkio.throttle.read_bps_device"),
     }
+}
+
+/// The processors (`cpus`) or memory nodes (`mems`) that containers may be bound to.
+pub(crate) fn cpuset(which: &str) -> String {
+    let Ok(layout) = cgroup::host_layout() else { return String::new() };
+    let path = if layout.mode == LayoutMode::Unified {
+        layout.unified.clone().map(|root| root.join(format!("cpuset.{which}.effective")))
+    } else {
+        let found = layout.hierarchy(Controller::Cpuset);
+        found.map(|found| found.mount_point.join(format!("cpuset.{which}")))
+    };
+    let text = path.and_then(|path| fs::read_to_string(path).ok());
+    text.map(|text| text.trim().to_owned()).unwrap_or_default()
 }
 
 /// The root has no limit files, so the group we are in shows whether swap is accounted for.
@@ -133,11 +158,16 @@ fn unified_limits(controllers: &str, swap: bool) -> Limits {
         version: 2,
         memory: has("memory"),
         swap: has("memory") && swap,
+        swappiness: false,
         oom_kill_disable: false,
         cpu_shares: has("cpu"),
         cpu_quota: has("cpu"),
+        cpu_realtime: false,
         cpuset: has("cpuset"),
         pids: has("pids"),
+        io_weight: has("io"),
+        io_weight_device: has("io"),
+        io_throttle: has("io"),
     }
 }
 

@@ -11,14 +11,14 @@ use skiff_runtime::launch::CgroupDriver;
 
 use super::host::{self, Limits};
 use super::version::{COMMIT, VERSION};
-use crate::config::{BUILT_IN_ALIASES, BUILT_IN_RUNTIME};
+use crate::config::{BUILT_IN_ALIASES, BUILT_IN_RUNTIME, Runtimes};
 use crate::{Core, EngineConfig, Error, Result};
 
 /// File in the data root that holds the engine's id.
 const ENGINE_ID: &str = "engine-id";
 
 pub(super) fn info(core: &Core) -> Result<SystemInfo> {
-    let config = &core.config;
+    let (config, rules) = (&core.config, core.runtimes());
     let limits = host::limits();
     let distribution = host::distribution();
     let mut info = SystemInfo {
@@ -50,8 +50,8 @@ pub(super) fn info(core: &Core) -> Result<SystemInfo> {
         name: host::name(),
         labels: config.labels.clone().into(),
         server_version: VERSION.to_owned(),
-        runtimes: runtimes(config),
-        default_runtime: config.default_runtime.clone(),
+        runtimes: runtimes(config, &rules),
+        default_runtime: rules.default.clone(),
         swarm: SwarmInfo { local_node_state: "inactive".to_owned(), ..SwarmInfo::default() },
         live_restore_enabled: true,
         init_binary: "skiff".to_owned(),
@@ -156,7 +156,7 @@ fn registries() -> RegistryServiceConfig {
 }
 
 /// The built-in runtime by all its names, and those that were configured.
-fn runtimes(config: &EngineConfig) -> Map<Runtime> {
+fn runtimes(config: &EngineConfig, runtimes: &Runtimes) -> Map<Runtime> {
     let ours = || Runtime {
         path: config.executable.to_string_lossy().into_owned(),
         runtime_args: vec!["runtime".to_owned()].into(),
@@ -164,7 +164,7 @@ fn runtimes(config: &EngineConfig) -> Map<Runtime> {
     };
     let built_in = BUILT_IN_ALIASES.into_iter().chain([BUILT_IN_RUNTIME]);
     let built_in = built_in.map(|name| (name.to_owned(), ours()));
-    let configured = config.runtimes.iter().map(|(name, runtime)| {
+    let configured = runtimes.others.iter().map(|(name, runtime)| {
         let path = runtime.path.to_string_lossy().into_owned();
         let runtime_args = runtime.args.clone().into();
         (name.clone(), Runtime { path, runtime_args, ..Runtime::default() })
@@ -241,11 +241,16 @@ mod tests {
             version: 1,
             memory: true,
             swap: true,
+            swappiness: true,
             oom_kill_disable: true,
             cpu_shares: true,
             cpu_quota: true,
+            cpu_realtime: true,
             cpuset: true,
             pids: true,
+            io_weight: true,
+            io_weight_device: true,
+            io_throttle: true,
         };
         assert!(warnings(all).is_empty());
         assert!(warnings(Limits { version: 2, oom_kill_disable: false, ..all }).is_empty());

@@ -11,6 +11,8 @@ use skiff_api::{DiskUsage, SystemInfo, SystemVersion};
 
 use crate::error::Result;
 
+pub(crate) use host::Limits;
+
 pub use df::{DiskUsageOptions, DiskUsageTypes};
 
 /// The engine's own view of itself.

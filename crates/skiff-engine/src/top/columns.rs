@@ -202,9 +202,9 @@ fn stat(process: &Process) -> String {
     text
 }
 
-/// Real-time processes have no nice value.
+/// Only where it counts: not with a policy of its own, as of real-time and idle processes.
 fn nice(process: &Process) -> String {
-    if process.priority < 0 { "-".to_owned() } else { process.nice.to_string() }
+    if process.policy != 0 { "-".to_owned() } else { process.nice.to_string() }
 }
 
 /// The kernel function it sleeps in, six letters of it; `-` when it runs.

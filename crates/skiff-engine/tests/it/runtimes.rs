@@ -29,7 +29,7 @@ fn slow(dir: &std::path::Path) -> RuntimeConfig {
 async fn a_start_that_was_given_up_leaves_nothing_and_nobody_in_its_way() {
     let rig = Rig::with(|config| {
         config.launch_limit = Duration::from_millis(300);
-        config.runtimes.insert("slow".to_owned(), slow(config.data_root.parent().unwrap()));
+        config.runtimes.others.insert("slow".to_owned(), slow(config.data_root.parent().unwrap()));
     })
     .await;
     rig.create("cc", "exec sleep 1000", json!({"HostConfig": {"Runtime": "slow"}})).await;
@@ -56,8 +56,8 @@ async fn a_start_that_was_given_up_leaves_nothing_and_nobody_in_its_way() {
 async fn users_of_their_own_are_refused_when_the_container_is_made() {
     let rig = Rig::with(|config| {
         config.users = Some(IdMap::parse("0 100000 65536\n", "0 100000 65536\n").unwrap());
-        config.runtimes.insert("other".to_owned(), RuntimeConfig::default());
-        config.default_runtime = "other".to_owned();
+        config.runtimes.others.insert("other".to_owned(), RuntimeConfig::default());
+        config.runtimes.default = "other".to_owned();
     })
     .await;
     let create = |host| request("true", json!({"HostConfig": host}));

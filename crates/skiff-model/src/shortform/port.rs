@@ -1,4 +1,5 @@
-//! `-p [[ip:]hostPort:]containerPort[/proto]` and `--expose`.
+//! `-p [[ip:]hostPort:]containerPort[/proto]`, its long form `-p target=80,published=8080`, and
+//! `--expose`.
 
 use std::net::IpAddr;
 
@@ -26,6 +27,28 @@ impl PortMapping {
 
 /// Reads a published port; ranges give several mappings.
 pub fn parse_published(text: &str) -> Result<Vec<PortMapping>> {
+    if text.contains('=') {
+        return parse_short(&short_form(text)?);
+    }
+    parse_short(text)
+}
+
+/// The short form of `target=80,published=8080,protocol=tcp`; other keys mean nothing here.
+fn short_form(text: &str) -> Result<String> {
+    let (mut target, mut published, mut protocol) = ("", "", "tcp");
+    for option in text.split(',') {
+        match option.split_once('=') {
+            Some(("target", value)) => target = value,
+            Some(("published", value)) => published = value,
+            Some(("protocol", value)) => protocol = value,
+            Some((name, _)) if !name.is_empty() => {}
+            _ => refuse!("invalid publish opts format (should be name=value but got '{option}')"),
+        }
+    }
+    Ok(format!("{published}:{target}/{protocol}"))
+}
+
+fn parse_short(text: &str) -> Result<Vec<PortMapping>> {
     let (address, protocol) = split_protocol(text)?;
     let (host_ip, host_port, container_port) = split_address(address);
     if container_port.is_empty() {
@@ -66,13 +89,19 @@ pub fn parse_published(text: &str) -> Result<Vec<PortMapping>> {
 }
 
 fn split_protocol(text: &str) -> Result<(&str, String)> {
-    let (address, protocol) = text.rsplit_once('/').unwrap_or((text, "tcp"));
+    let (address, protocol) = split_slash(text);
     let lower = protocol.to_ascii_lowercase();
     match lower.as_str() {
         "" => Ok((address, "tcp".to_owned())),
         "tcp" | "udp" | "sctp" => Ok((address, lower)),
         _ => refuse!("invalid proto: {protocol}"),
     }
+}
+
+/// What follows a second slash means nothing to Docker.
+fn split_slash(text: &str) -> (&str, &str) {
+    let (address, rest) = text.split_once('/').unwrap_or((text, ""));
+    (address, rest.split('/').next().unwrap_or_default())
 }
 
 /// Splits at the last two colons: everything before them is the address, IPv6 included.
@@ -87,6 +116,9 @@ fn split_address(text: &str) -> (&str, &str, &str) {
 }
 
 fn check_ip(text: &str) -> Result<&str> {
+    if text.starts_with('[') && !text.ends_with(']') {
+        refuse!("invalid IP address {text}: address {text}:: missing ']' in address");
+    }
     let bare = text.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(text);
     if !bare.is_empty() && bare.parse::<IpAddr>().is_err() {
         refuse!("invalid IP address: {text}");
@@ -97,9 +129,11 @@ fn check_ip(text: &str) -> Result<&str> {
 /// Reads `80` or `80-90`.
 pub fn parse_port_range(text: &str) -> Result<(u16, u16)> {
     let port = |text: &str| {
-        text.parse::<u16>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit())).ok_or_else(
-            || ShortFormError::new(format!("strconv.ParseUint: parsing {text:?}: invalid syntax")),
-        )
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let why = if digits { "value out of range" } else { "invalid syntax" };
+        text.parse::<u16>().ok().filter(|_| digits).ok_or_else(|| {
+            ShortFormError::new(format!("strconv.ParseUint: parsing {text:?}: {why}"))
+        })
     };
     if text.is_empty() {
         refuse!("empty string specified for ports");
@@ -119,7 +153,9 @@ pub fn parse_exposed(text: &str) -> Result<Vec<String>> {
     if text.contains(':') {
         refuse!("invalid port format for --expose: {text}");
     }
-    let (ports, protocol) = split_protocol(text)?;
+    // Docker looks at the protocol only where a port is published.
+    let (ports, protocol) = split_slash(text);
+    let protocol = if protocol.is_empty() { "tcp" } else { protocol };
     let (start, end) = parse_port_range(ports).map_err(|error| {
         ShortFormError::new(format!("invalid range format for --expose: {text}, error: {error}"))
     })?;
@@ -147,6 +183,10 @@ mod tests {
         assert_eq!(shown("8000-8001:80-81/sctp"), ["80/sctp  8000", "81/sctp  8001"]);
         assert_eq!(shown("8000-8010:80"), ["80/tcp  8000-8010"]);
         assert_eq!(shown("80-81"), ["80/tcp  ", "81/tcp  "]);
+        assert_eq!(shown("80/tcp/udp"), ["80/tcp  "]);
+        assert_eq!(shown("target=80,published=8080,mode=host"), ["80/tcp  8080"]);
+        assert_eq!(shown("target=80,protocol=UDP"), ["80/udp  "]);
+        assert_eq!(shown("target=80-81,published=90-91"), ["80/tcp  90", "81/tcp  91"]);
     }
 
     #[test]
@@ -161,6 +201,10 @@ mod tests {
             ("90-80", "invalid containerPort: 90-80"),
             ("1-3:80-81", "invalid ranges specified for container and host Ports: 80-81 and 1-3"),
             ("80:80:80:80:80", "invalid IP address: 80:80:80"),
+            ("[::1:80:80", "invalid IP address [::1: address [::1:: missing ']' in address"),
+            ("published=80", "no port specified: 80:/tcp<empty>"),
+            ("target=80,protocol=foo", "invalid proto: foo"),
+            ("target=80,x", "invalid publish opts format (should be name=value but got 'x')"),
         ] {
             assert_eq!(parse_published(text).unwrap_err().to_string(), message, "{text}");
         }
@@ -172,6 +216,11 @@ mod tests {
         assert_eq!(
             parse_exposed("1:2").unwrap_err().to_string(),
             "invalid port format for --expose: 1:2"
+        );
+        assert_eq!(
+            parse_exposed("70000").unwrap_err().to_string(),
+            "invalid range format for --expose: 70000, error: strconv.ParseUint: parsing \"70000\": \
+             value out of range"
         );
     }
 }

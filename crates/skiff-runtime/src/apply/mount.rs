@@ -58,6 +58,16 @@ impl Setup<'_> {
         }
     }
 
+    /// The directory to mount onto, and whether it was there.
+    fn place(&self, destination: &Path) -> io::Result<(OwnedFd, bool)> {
+        let found = OFlags::PATH | OFlags::DIRECTORY;
+        if let Ok(place) = resolve::open(self.root.as_fd(), destination, found) {
+            return Ok((place, true));
+        }
+        let mode = Mode::from_raw_mode(0o755);
+        resolve::ensure_dir(self.root.as_fd(), destination, mode).map(|place| (place, false))
+    }
+
     fn bind(
         &mut self,
         index: usize,
@@ -102,18 +112,20 @@ impl Setup<'_> {
     ) -> Result<(), LaunchError> {
         let destination = &plan.destination;
         let ordinary = matches!(kind, "proc" | "sysfs");
-        let target = if ordinary {
-            self.ordinary_dir(kind, destination)?
+        let (target, existed) = if ordinary {
+            (self.ordinary_dir(kind, destination)?, true)
         } else {
-            resolve::ensure_dir(self.root.as_fd(), destination, Mode::from_raw_mode(0o755))
+            self.place(destination)
                 .context(|| format!("create mountpoint for {} mount", destination.display()))?
         };
         if !(kind == "proc" && destination == Path::new("/proc")) {
             check_procfs(&target, None, destination)?;
         }
         let mut parameters = parameters.to_vec();
-        if kind == "tmpfs" && parameters.iter().all(|parameter| parameter.key != "mode") {
-            // A tmpfs takes the place of a directory: /tmp stays writable for all.
+        let has_mode = parameters.iter().any(|parameter| parameter.key == "mode");
+        if kind == "tmpfs" && existed && !has_mode {
+            // A tmpfs takes the place of a directory: /tmp stays writable for all. One that was
+            // not there has a tmpfs's own mode, which is writable for all as well.
             let stat = fstat(&target).context(|| "stat mountpoint")?;
             let mode = format!("{:o}", stat.st_mode & 0o7777);
             parameters.push(Parameter { key: "mode".into(), value: Some(mode) });

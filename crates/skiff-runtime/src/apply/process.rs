@@ -262,6 +262,10 @@ impl<'a> Cwd<'a> {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Ok(Self { path, dir: None })
             }
+            Err(error) if make && error.kind() == io::ErrorKind::NotADirectory => {
+                let text = format!("Cannot mkdir: {} is not a directory", path.display());
+                Err(of_kind(LaunchErrorKind::NoWorkingDir, text))
+            }
             Err(error) => Err(Self::failure(path, error)),
         }
     }

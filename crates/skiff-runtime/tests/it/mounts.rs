@@ -76,10 +76,11 @@ fn tmpfs_takes_the_mode_of_what_it_covers_and_can_start_with_its_contents() {
     fs::write(bundle.rootfs().join("seed/file"), "seeded").unwrap();
     bundle.mount("/tmp", "tmpfs", "tmpfs", &["size=64k", "nr_inodes=10"]);
     bundle.mount("/seed", "tmpfs", "tmpfs", &["tmpcopyup", "ro"]);
-    let script = "stat -c %a /tmp; cat /seed/file; touch /seed/x || true; \
+    bundle.mount("/fresh", "tmpfs", "tmpfs", &[]);
+    let script = "stat -c %a /tmp /fresh; cat /seed/file; touch /seed/x || true; \
                   grep -c 'size=64k,nr_inodes=10' /proc/mounts";
     let output = bundle.sh(script).ok();
-    assert_eq!(output, "1777\nseededtouch: /seed/x: Read-only file system\n1\n");
+    assert_eq!(output, "1777\n1777\nseededtouch: /seed/x: Read-only file system\n1\n");
 }
 
 #[test]

@@ -7,7 +7,9 @@
 //!
 //! Invariant: nothing here blocks. A client that is to go is *finishing* until its queue is empty,
 //! then our direction is shut down, and it *lingers* until it closes its side: closing a socket
-//! with unread input would reset the connection and destroy output still on its way.
+//! with unread input would reset the connection and destroy output still on its way. On a unix
+//! socket nothing is ever on its way: what was sent is in the client's queue, so such a client is
+//! closed at once, after its input has been shut down and read away.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -74,7 +76,7 @@ enum State {
     Serving,
     /// Until the queue is empty; the time of the last progress.
     Finishing(Instant),
-    /// Until it closes its side; since when.
+    /// Until it closes its side, and no longer than this.
     Lingering(Instant),
 }
 
@@ -240,9 +242,22 @@ impl Client {
     }
 
     fn shut(&mut self) {
-        // It may be gone already.
-        let _ = shutdown(&self.socket, Shutdown::Write);
-        self.state = State::Lingering(Instant::now());
+        let now = Instant::now();
+        if !self.is_local() {
+            // It may be gone already.
+            let _ = shutdown(&self.socket, Shutdown::Write);
+            self.state = State::Lingering(now + LINGER);
+            return;
+        }
+        let _ = shutdown(&self.socket, Shutdown::Both);
+        let mut unread = [0; 4096];
+        while matches!(self.receive(&mut unread), Given::Bytes(_)) {}
+        self.state = State::Lingering(now);
+    }
+
+    fn is_local(&self) -> bool {
+        let domain = rustix::net::sockopt::socket_domain(&self.socket);
+        domain.is_ok_and(|domain| domain == rustix::net::AddressFamily::UNIX)
     }
 
     /// Whether a client that is to go has had its time.
@@ -250,7 +265,7 @@ impl Client {
         match self.state {
             State::Serving => false,
             State::Finishing(progress) => now.duration_since(progress) > STUCK,
-            State::Lingering(since) => now.duration_since(since) > LINGER,
+            State::Lingering(until) => now >= until,
         }
     }
 

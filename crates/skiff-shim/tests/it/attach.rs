@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use skiff_shim::protocol::{Answer, AttachRequest, Event, LogTarget, Op};
 
@@ -171,6 +172,25 @@ fn a_reader_that_goes_away_sets_the_container_free() {
         panic!("the client is not gone")
     };
     assert_eq!(container.wait().exit_code, 0);
+}
+
+/// A container could be started again only two seconds after its end if somebody kept a connection
+/// open that had nothing more to say.
+#[test]
+fn a_client_that_stays_does_not_keep_the_monitor() {
+    let engine = Engine::start();
+    let mut request = engine.request("yes | head -c 300000");
+    request.open_stdin = true;
+    request.attach = vec![AttachRequest { stdin: true, ..wishes(1) }];
+    let (own, given) = client();
+    let mut container = engine.launch(request, &[&given]);
+    drop(given);
+    (&own).write_all(b"nobody reads this").unwrap();
+    let begun = Instant::now();
+    // All of it and an end, not a reset, though our input was not read and we do not close.
+    assert_eq!(read_all(&own).len(), 300_000);
+    container.last_words();
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
 #[test]

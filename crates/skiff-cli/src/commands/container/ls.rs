@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::flags::{Flag, Matches};
 use crate::output::{Listing, created_ago, local_time, print_text, short_id, truncate_text};
-use crate::template::{Object, Value};
+use crate::template::{MissingKey, Object, Template, Value};
 
 static FLAGS: &[Flag] = &[
     Flag::switch("all", "Show stopped ones too").short('a'),
@@ -64,6 +64,7 @@ const HEADS: &[(&str, &str)] = &[
 
 fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let format = flags.text("format").to_owned();
+    try_template(&format)?;
     let last = if flags.on("latest") { 1 } else { flags.integer("last") };
     // A template that shows sizes needs them measured.
     let sized = flags.on("size") || format.contains(".Size") || format.contains("json .}");
@@ -92,6 +93,18 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let mut lines = Listing { table, heads: HEADS }.lines(&default)?;
     response.each(|container| lines.push(Rc::new(Row { container, whole })))??;
     print_text(&lines.finish())?;
+    Ok(())
+}
+
+/// Docker tries the template before it asks (it wants to know whether sizes are shown), so a wrong
+/// one is an error even when there is nothing to list.
+fn try_template(format: &str) -> Result<(), Failure> {
+    let template = Template::parse(format)
+        .map_err(|error| Failure::new(format!("failed to parse template: {error}")))?;
+    let nothing = Row { container: ContainerSummary::default(), whole: false };
+    template
+        .execute(&Value::Object(Rc::new(nothing)), MissingKey::NoValue)
+        .map_err(|error| Failure::new(format!("failed to execute template: {error}")))?;
     Ok(())
 }
 

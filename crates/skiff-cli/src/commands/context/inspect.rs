@@ -1,12 +1,14 @@
 //! `context inspect`: what a context says.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-use super::default_host;
+use serde_json::json;
+
+use super::definition::Definition;
 use crate::client::ClientError;
 use crate::command::{Arity, Command};
 use crate::commands::inspect::{FORMAT, inspect_each};
-use crate::config::{context_meta, context_meta_dir, context_tls_dir};
+use crate::config::{context_meta_dir, context_tls_dir};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::flags::{Flag, Matches};
@@ -32,35 +34,26 @@ fn run(context: &mut Context, flags: &Matches) -> Result<(), Failure> {
     let whole =
         Matches { groups: flags.groups, values: flags.values.clone(), args: names, help: false };
     inspect_each(&whole, &mut |name| {
-        describe(context, name)
-            .map(|value| value.to_string().into_bytes())
-            .map_err(ClientError::Protocol)
+        describe(context, name).map(String::into_bytes).map_err(ClientError::Protocol)
     })
 }
 
-fn describe(context: &Context, name: &str) -> Result<Value, String> {
-    if name == "default" {
-        return Ok(json!({
-            "Name": "default",
-            "Metadata": {},
-            "Endpoints": {
-                "docker": { "Host": default_host(context), "SkipTLSVerify": false }
-            },
-            "TLSMaterial": {},
-            "Storage": { "MetadataPath": "<IN MEMORY>", "TLSPath": "<IN MEMORY>" }
-        }));
+/// The context in Docker's order, which is that of its description with more behind it.
+fn describe(context: &Context, name: &str) -> Result<String, String> {
+    let definition = Definition::load(context, name).map_err(|failure| failure.message)?;
+    let mut material: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (endpoint, file) in definition.files.keys().filter_map(|place| place.split_once('/')) {
+        material.entry(endpoint).or_default().push(file);
     }
-    let dir = context.config_dir();
-    let mut value = context_meta(&dir, name)?;
-    let tls = context_tls_dir(&dir, name);
-    let files: Vec<&str> = ["ca.pem", "cert.pem", "key.pem"]
-        .into_iter()
-        .filter(|file| tls.join("docker").join(file).exists())
-        .collect();
-    value["TLSMaterial"] = if files.is_empty() { json!({}) } else { json!({ "docker": files }) };
-    value["Storage"] = json!({
-        "MetadataPath": context_meta_dir(&dir, name).to_string_lossy(),
-        "TLSPath": tls.to_string_lossy()
-    });
-    Ok(value)
+    let [meta_path, tls_path] = if name == "default" {
+        ["<IN MEMORY>"; 2].map(str::to_owned)
+    } else {
+        let dir = context.config_dir();
+        [context_meta_dir(&dir, name), context_tls_dir(&dir, name)]
+            .map(|path| path.to_string_lossy().into_owned())
+    };
+    let storage = json!({ "MetadataPath": meta_path, "TLSPath": tls_path });
+    let meta = definition.meta_text();
+    let open = meta.strip_suffix('}').unwrap_or(&meta);
+    Ok(format!("{open},\"TLSMaterial\":{},\"Storage\":{storage}}}", json!(material)))
 }

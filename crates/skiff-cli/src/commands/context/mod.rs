@@ -1,14 +1,29 @@
 //! Contexts: names for daemons, stored as Docker's clients store them, so that both share them.
 
 pub(crate) mod create;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod ls;
 pub(crate) mod rm;
 pub(crate) mod show;
 pub(crate) mod switch;
+pub(crate) mod update;
 
+mod definition;
+
+use crate::config::context_meta_dir;
 use crate::context::{Context, default_socket};
 use crate::failure::Failure;
+
+/// Checks that a name is free, and may be taken at all.
+fn check_new(context: &Context, name: &str) -> Result<(), Failure> {
+    check_name(name)?;
+    if context_meta_dir(&context.config_dir(), name).exists() {
+        return Err(Failure::new(format!("context {name:?} already exists")));
+    }
+    Ok(())
+}
 
 /// Checks a new context's name.
 fn check_name(name: &str) -> Result<(), Failure> {

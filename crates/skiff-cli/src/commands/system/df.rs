@@ -182,7 +182,12 @@ impl Object for Row {
     }
 
     fn type_name(&self) -> &'static str {
-        "*formatter.diskUsageContext"
+        match self.kind {
+            "Images" => "*formatter.diskUsageImagesContext",
+            "Containers" => "*formatter.diskUsageContainersContext",
+            "Local Volumes" => "*formatter.diskUsageVolumesContext",
+            _ => "*formatter.diskUsageBuilderContext",
+        }
     }
 }
 

@@ -59,7 +59,8 @@ fn memory(request: &Request) -> Option<Memory> {
         swap: match (request.memory, request.memory_swap) {
             (limit, 0) if limit > 0 => limit.checked_mul(2),
             (_, 0) => None,
-            (_, swap) => Some(swap),
+            // Any negative number was always taken for unlimited.
+            (_, swap) => Some(swap.max(-1)),
         },
         kernel: some_unless_zero(request.kernel_memory),
         kernel_tcp: some_unless_zero(request.kernel_memory_tcp),
@@ -122,8 +123,12 @@ fn block_io(request: &Request) -> Result<Option<BlockIo>> {
 }
 
 fn block_device(path: &str) -> Result<(i64, i64)> {
-    let what = |error| Error::failed(format!("find block device {path}"), error);
-    let metadata = std::fs::metadata(path).map_err(what)?;
+    let metadata = std::fs::metadata(path).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return Error::internal(format!("stat {path}: no such file or directory"));
+        }
+        Error::failed(format!("find block device {path}"), error)
+    })?;
     if !metadata.file_type().is_block_device() {
         return Err(Error::invalid(format!("{path} is no block device")));
     }
@@ -147,6 +152,7 @@ mod tests {
             (100, 150, Some(150)),
             (100, -1, Some(-1)),
             (0, -1, Some(-1)),
+            (100, -2, Some(-1)),
         ] {
             let request = Request { memory: limit, memory_swap: swap, ..Request::default() };
             assert_eq!(memory(&request).and_then(|memory| memory.swap), expected);

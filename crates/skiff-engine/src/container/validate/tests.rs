@@ -3,11 +3,39 @@
 use super::*;
 use crate::error::Kind;
 
-const HOST: Host = Host { cpus: 2, systemd: false };
+/// A host whose kernel limits everything.
+pub(in crate::container) fn host() -> Host {
+    Host {
+        cpus: 2,
+        systemd: false,
+        limits: Limits {
+            version: 1,
+            memory: true,
+            swap: true,
+            swappiness: true,
+            oom_kill_disable: true,
+            cpu_shares: true,
+            cpu_quota: true,
+            cpu_realtime: true,
+            cpuset: true,
+            pids: true,
+            io_weight: true,
+            io_weight_device: true,
+            io_throttle: true,
+        },
+        cpuset_cpus: "0-1".to_owned(),
+        cpuset_mems: "0".to_owned(),
+    }
+}
 
 fn check_host(json: &serde_json::Value) -> Result<()> {
     let host: HostConfig = serde_json::from_value(json.clone()).unwrap();
-    host_config(&host, &EngineConfig::new("/d", "/r", "/x"), HOST).map(|_| ())
+    host_config(
+        &host,
+        &EngineConfig::new("/d", "/r", "/x"),
+        &Runtimes::default(),
+        &super::tests::host(),
+    )
 }
 
 #[test]
@@ -64,6 +92,30 @@ fn host_configurations_are_refused_in_dockers_words() {
         (
             serde_json::json!({"CpusetCpus": "0-2147483648"}),
             "Invalid value 0-2147483648 for cpuset cpus: value of out range, maximum is 8192",
+        ),
+        (
+            serde_json::json!({"CpusetCpus": "0,99"}),
+            "Requested CPUs are not available - requested 0,99, available: 0-1",
+        ),
+        (
+            serde_json::json!({"CpusetMems": "9"}),
+            "Requested memory nodes are not available - requested 9, available: 0",
+        ),
+        (
+            serde_json::json!({"CpuRealtimePeriod": 1000, "CpuRealtimeRuntime": 2000}),
+            "cpu real-time runtime cannot be higher than cpu real-time period",
+        ),
+        (
+            serde_json::json!({"KernelMemory": 1 << 20}),
+            "Minimum kernel memory limit allowed is 6MB",
+        ),
+        (
+            serde_json::json!({"IOMaximumIOps": 4}),
+            "Invalid QoS settings: linux does not support configuration of maximum IOPs",
+        ),
+        (
+            serde_json::json!({"PortBindings": {"80/tcp": [{"HostPort": "x"}]}}),
+            "invalid port specification: \"x\"",
         ),
         (
             serde_json::json!({"OomScoreAdj": 1001}),
@@ -143,7 +195,7 @@ fn host_configurations_that_docker_takes_are_taken() {
     for json in [
         serde_json::json!({}),
         serde_json::json!({"Memory": 6 << 20, "MemorySwap": -1, "MemorySwappiness": -1}),
-        serde_json::json!({"NanoCpus": 2_000_000_000, "CpusetCpus": "0-1,3"}),
+        serde_json::json!({"NanoCpus": 2_000_000_000, "CpusetCpus": "0,0-1"}),
         serde_json::json!({"IpcMode": "shareable", "PidMode": "container:x"}),
         serde_json::json!({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3}}),
         serde_json::json!({"Runtime": "runc", "CapAdd": ["ALL"], "CapDrop": ["cap_chown"]}),
@@ -203,7 +255,12 @@ fn devices_without_a_driver_and_sizes_without_quota_are_refused_in_dockers_words
         ),
     ] {
         let host: HostConfig = serde_json::from_value(json).unwrap();
-        let checked = host_config(&host, &EngineConfig::new("/d", "/r", "/x"), HOST);
+        let checked = host_config(
+            &host,
+            &EngineConfig::new("/d", "/r", "/x"),
+            &Runtimes::default(),
+            &super::tests::host(),
+        );
         assert_eq!(checked.unwrap_err().to_string(), message);
     }
 }
@@ -218,9 +275,14 @@ fn users_of_their_own_exclude_what_is_the_hosts() {
         (serde_json::json!({"PidMode": "host"}), "cannot share the host PID namespace"),
     ] {
         let mut host: HostConfig = serde_json::from_value(json).unwrap();
-        let refused = host_config(&host, &engine, HOST).unwrap_err().to_string();
+        let refused = host_config(&host, &engine, &Runtimes::default(), &super::tests::host())
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains(part), "{refused}");
         host.userns_mode = "host".to_owned();
-        assert!(host_config(&host, &engine, HOST).is_ok(), "{part}");
+        assert!(
+            host_config(&host, &engine, &Runtimes::default(), &super::tests::host()).is_ok(),
+            "{part}"
+        );
     }
 }

@@ -4,7 +4,6 @@
 //! file, or under a new name. [`Placement`] decides it for both directions.
 
 mod pack;
-mod tar;
 mod unpack;
 
 use std::fs;

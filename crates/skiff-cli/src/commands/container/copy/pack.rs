@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::tar::{BLOCK, Header};
+use crate::commands::tar::{BLOCK, Header};
 
 /// A tree on its way into an archive.
 pub(super) struct Packer {

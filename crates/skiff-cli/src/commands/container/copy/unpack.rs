@@ -14,7 +14,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::tar::{BLOCK, Header};
+use crate::commands::tar::{BLOCK, Header};
 use crate::failure::{Failure, describe_io};
 
 /// Unpacks into `root`; with `rename`, the topmost name becomes that one.

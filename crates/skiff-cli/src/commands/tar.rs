@@ -3,28 +3,28 @@
 use std::io::{self, Read};
 
 /// The size of everything in a tar archive.
-pub(super) const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
 /// Long names and attributes are small; anything larger is an attack.
 const LARGEST_EXTENSION: u64 = 1 << 20;
 
 /// One member, without its contents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) name: String,
-    pub(super) link: String,
+pub(crate) struct Header {
+    pub(crate) name: String,
+    pub(crate) link: String,
     /// `0` file, `1` hard link, `2` symbolic link, `3` `4` devices, `5` directory, `6` pipe.
-    pub(super) kind: u8,
-    pub(super) mode: u32,
-    pub(super) uid: u64,
-    pub(super) gid: u64,
-    pub(super) size: u64,
-    pub(super) mtime: i64,
-    pub(super) device: (u32, u32),
+    pub(crate) kind: u8,
+    pub(crate) mode: u32,
+    pub(crate) uid: u64,
+    pub(crate) gid: u64,
+    pub(crate) size: u64,
+    pub(crate) mtime: i64,
+    pub(crate) device: (u32, u32),
 }
 
 impl Header {
     /// The header's blocks; what does not fit gets an extended header before it.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut records = String::new();
         if self.name.len() > 100 {
             push_record(&mut records, "path", &self.name);
@@ -87,7 +87,7 @@ impl Header {
     }
 
     /// Reads the next member's header; `None` at the end of the archive.
-    pub(super) fn read(archive: &mut dyn Read) -> io::Result<Option<Self>> {
+    pub(crate) fn read(archive: &mut dyn Read) -> io::Result<Option<Self>> {
         let (mut long_name, mut long_link, mut records) = (None, None, Vec::new());
         loop {
             let mut block = [0; BLOCK];
