@@ -205,10 +205,10 @@ impl Loading<'_> {
         }
         let blob = match member {
             Member::Blob { digest, .. } | Member::Known(digest) => Some(*digest),
-            Member::Tar(..) | Member::KnownLayer { .. } => None,
+            Member::Tar { .. } | Member::KnownLayer { .. } => None,
         };
         let taken = match member {
-            Member::Tar(unpacked, _) => unpacked.take(),
+            Member::Tar { unpacked, .. } => unpacked.take(),
             Member::Blob { layer, .. } => layer.take().transpose()?,
             Member::Known(_) | Member::KnownLayer { .. } => None,
         };
@@ -241,7 +241,7 @@ impl Loading<'_> {
             Member::KnownLayer { chain_id, .. } => {
                 store.unpack_tar_of(|out| store.write_tar(chain_id, out))
             }
-            Member::Tar(..) => {
+            Member::Tar { .. } => {
                 let same = self.waiting.iter().find(|waiting| waiting.diff_id() == diff_id);
                 let same = same.ok_or(StoreError::NoLayer(diff_id))?;
                 store.unpack_tar_of(|out| same.write_tar(out))
@@ -289,7 +289,7 @@ struct Place {
 /// The diff id of a member that was unpacked.
 fn diff_id_of(member: &mut Member) -> Result<Option<Digest>> {
     match member {
-        Member::Tar(_, diff_id) | Member::KnownLayer { diff_id, .. } => Ok(Some(*diff_id)),
+        Member::Tar { diff_id, .. } | Member::KnownLayer { diff_id, .. } => Ok(Some(*diff_id)),
         Member::Blob { layer: Some(Ok(unpacked)), .. } => Ok(Some(unpacked.diff_id())),
         Member::Blob { layer, .. } => match layer.take() {
             Some(Err(error)) => Err(error),

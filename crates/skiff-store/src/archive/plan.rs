@@ -67,16 +67,20 @@ impl Documents<'_> {
         serde_json::from_slice(&bytes).map_err(|error| StoreError::invalid(name, error))
     }
 
+    /// The member that a descriptor points at, and what it says of it is so. A link may have led
+    /// there, so its path is no proof.
     fn blob(&self, what: &'static str, descriptor: &Descriptor) -> Result<Vec<u8>> {
-        let name = Members::blob_path(&descriptor.digest);
+        let (digest, expected) = (descriptor.digest, descriptor.size);
+        let name = Members::blob_path(&digest);
         let path = self.members.locate(&name).ok_or_else(|| no_member(what, &name))?;
-        if let Some(Member::Blob { size, digest, .. }) = self.members.get(&path)
-            && *size != descriptor.size
-        {
-            let (digest, expected, actual) = (*digest, descriptor.size, *size);
-            return Err(StoreError::WrongSize { digest, expected, actual });
+        let member = self.members.get(&path).ok_or_else(|| no_member(what, &name))?;
+        if member.digest() != digest {
+            return Err(StoreError::WrongDigest { expected: digest, actual: member.digest() });
         }
-        Ok(path)
+        match member.size(self.store)? {
+            actual if actual != expected => Err(StoreError::WrongSize { digest, expected, actual }),
+            _ => Ok(path),
+        }
     }
 
     /// `manifest.json`.
