@@ -117,6 +117,8 @@ impl Store {
             let below = self.images().get(parent).ok_or_else(missing)?;
             let chain = below.image.chain_ids();
             chain.iter().for_each(|chain_id| lease.layer(chain_id));
+            // Removed between look-up and lease: what is held now may be gone.
+            self.images().get(parent).ok_or_else(missing)?;
             let parent_config = self.config(parent)?;
             config.rootfs = parent_config.rootfs.clone();
             config.history = parent_config.history.clone();

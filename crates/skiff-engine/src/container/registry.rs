@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use skiff_model::digest::Digest;
+use skiff_store::Pins;
 use tokio::sync::{Notify, mpsc};
 
 use super::driver::Command;
@@ -200,6 +202,17 @@ impl Registry {
             }
             (None, _) => Err(Error::not_found(format!("No such container: {asked}"))),
         }
+    }
+
+    /// What containers keep of images from being collected.
+    pub(crate) fn pins(&self) -> Pins {
+        let mut pins = Pins::default();
+        for container in self.all() {
+            let record = container.view().record.clone();
+            pins.images.extend(record.image_id.parse::<Digest>().ok());
+            pins.layers.extend(record.layers.last().and_then(|layer| layer.parse::<Digest>().ok()));
+        }
+        pins
     }
 
     /// All containers, in no useful order.

@@ -17,7 +17,6 @@ use super::plan::{Planned, plan};
 use crate::Store;
 use crate::content::Sealed;
 use crate::error::{Result, StoreError};
-use crate::gc::Pins;
 use crate::images::Image;
 use crate::lease::Lease;
 use crate::pump::inflate;
@@ -89,7 +88,7 @@ impl Store {
         if result.is_err() {
             drop(lease);
             // The first error is the one to tell; what stays goes at the next start.
-            let _ = self.collect_of(&Pins::default(), &digests, &chain_ids);
+            let _ = self.collect_of(&digests, &chain_ids);
         }
         result
     }
