@@ -129,7 +129,7 @@ impl Store {
         if let Some(mut layer) = layer {
             let below = chain_ids(&config.rootfs.diff_ids).last().copied();
             config.rootfs.diff_ids.push(layer.diff_id());
-            size += layer.layer.size;
+            size = size.saturating_add(layer.layer.size);
             layer.set_parent(below)?;
             layers.push(layer);
         }

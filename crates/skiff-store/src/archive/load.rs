@@ -148,11 +148,12 @@ impl Loading<'_> {
             return Err(StoreError::TooLarge { what, limit: LAYERS_MAX as u64 });
         }
         let chain = chain_ids(&diff_ids);
-        let mut size = 0;
+        let mut size: u64 = 0;
         for (index, path) in planned.layers.iter().enumerate() {
             let below = index.checked_sub(1).map(|index| chain[index]);
             let place = Place { index, chain_id: chain[index], parent: below };
-            size += self.layer(members, path, diff_ids[index], &place)?;
+            // Sparse files may claim any size.
+            size = size.saturating_add(self.layer(members, path, diff_ids[index], &place)?);
         }
         let documents = self.keep(members, planned, blobs)?;
         Ok(Image {
