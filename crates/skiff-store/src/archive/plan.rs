@@ -4,7 +4,7 @@
 //! `manifest.json` of `docker save`. Where both list an image, the layout gives its manifest and
 //! both give names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use skiff_model::digest::Digest;
 use skiff_model::image::{
@@ -50,6 +50,10 @@ pub(super) fn plan(
     }
     if index.is_none() && manifest.is_none() {
         return Err(StoreError::Unrecognized);
+    }
+    for image in &mut images {
+        let mut known = HashSet::new();
+        image.names.retain(|name| known.insert(name.clone()));
     }
     Ok(images)
 }
@@ -98,7 +102,7 @@ impl Documents<'_> {
                 .map(|name| tagged(name))
                 .collect::<Result<Vec<Reference>>>()?;
             if let Some(known) = images.iter_mut().find(|i| i.config_digest == config_digest) {
-                add(&mut known.names, names);
+                known.names.extend(names);
                 continue;
             }
             let layers = entry
@@ -220,7 +224,7 @@ impl Documents<'_> {
             .collect::<Result<Vec<_>>>()?;
         let config_digest = manifest.config.digest;
         if let Some(known) = images.iter_mut().find(|i| i.config_digest == config_digest) {
-            add(&mut known.names, names);
+            known.names.extend(names);
             return Ok(());
         }
         // Only what identifies it: annotations belong to the index it stood in.
@@ -228,14 +232,6 @@ impl Documents<'_> {
         let manifest = Some((kept, manifest));
         images.push(Planned { config, config_digest, layers, names, manifest, documents });
         Ok(())
-    }
-}
-
-fn add(names: &mut Vec<Reference>, more: Vec<Reference>) {
-    for name in more {
-        if !names.contains(&name) {
-            names.push(name);
-        }
     }
 }
 
