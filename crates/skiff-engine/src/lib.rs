@@ -45,7 +45,7 @@ pub(crate) struct Core {
     pub(crate) events: Events,
     /// Blobs, layers and image names.
     pub(crate) store: skiff_store::Store,
-    pub(crate) containers: container::registry::Registry,
+    pub(crate) containers: Arc<container::registry::Registry>,
     pub(crate) execs: exec::table::Table,
     pub(crate) volumes: volume::VolumeTable,
     pub(crate) log_watcher: logs::Watcher,

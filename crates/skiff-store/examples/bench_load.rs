@@ -5,7 +5,8 @@ use std::path::Path;
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, root, archive] = &arguments[..] else { panic!("usage: bench_load ROOT ARCHIVE") };
-    let store = skiff_store::Store::open(Path::new(root)).expect("open the store");
+    let store = skiff_store::Store::open(Path::new(root), skiff_store::Pins::default)
+        .expect("open the store");
     let mut file = std::fs::File::open(archive).expect("open the archive");
     let start = std::time::Instant::now();
     let loaded = store.load(&mut file, None, &|_| {}).expect("load");

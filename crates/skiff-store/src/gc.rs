@@ -57,31 +57,30 @@ pub fn doomed(roots: &Roots, blobs: &[Digest], layers: &[Digest]) -> Doomed {
 }
 
 impl Store {
-    /// Removes everything that nothing needs. `pins` is what containers use now.
-    pub fn collect(&self, pins: &Pins) -> Result<Collected> {
-        self.collect_of(pins, &self.content().list()?, &self.snapshots().list()?)
+    /// Removes everything that nothing needs.
+    pub fn collect(&self) -> Result<Collected> {
+        self.collect_of(&self.content().list()?, &self.snapshots().list()?)
     }
 
     /// As [`Store::collect`] for what a removed image held only, without looking at the rest.
-    pub fn collect_image(&self, removed: &Image, pins: &Pins) -> Result<Collected> {
+    pub fn collect_image(&self, removed: &Image) -> Result<Collected> {
         let blobs: Vec<Digest> = removed.blobs().collect();
-        self.collect_of(pins, &blobs, &removed.chain_ids())
+        self.collect_of(&blobs, &removed.chain_ids())
     }
 
-    pub(crate) fn collect_of(
-        &self,
-        pins: &Pins,
-        blobs: &[Digest],
-        layers: &[Digest],
-    ) -> Result<Collected> {
+    /// Removes those of `blobs` and `layers` that nothing needs. Whatever the caller believes of
+    /// them: others may have found and begun to use them since.
+    pub(crate) fn collect_of(&self, blobs: &[Digest], layers: &[Digest]) -> Result<Collected> {
         // Held until everything is renamed; see `lease`.
         let leases = self.leases.lock();
+        // Not before: a container is there before the lease of its making is dropped.
+        let pins = (self.pins)();
         let mut roots = Roots::default();
         for image in self.images().lock().images() {
             roots.image(image);
         }
         roots.blobs.extend(&pins.images);
-        let mut tops: Vec<Digest> = pins.layers.clone();
+        let mut tops = pins.layers;
         for held in leases.held.values() {
             roots.blobs.extend(&held.blobs);
             tops.extend(&held.layers);

@@ -1,5 +1,6 @@
-//! SHA-256 of what passes by, by ring (which TLS brings along): every byte of an image goes through
-//! it, and it is more than twice as fast as sha2 0.11, whose vector code is not inlined.
+//! SHA-256 of what passes by, by ring, which TLS brings along. Every byte of an image goes through
+//! it: 1.8 GB/s on a core with SHA instructions, where sha2 0.11 made 1.75 GB/s, and 1.4 GB/s when
+//! optimised for size (2026-11, pieces of 4 KiB and more).
 
 use std::io::{self, BufRead, Read, Write};
 

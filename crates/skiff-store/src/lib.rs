@@ -52,14 +52,18 @@ pub struct Store {
     snapshots: Snapshots,
     images: Images,
     leases: lease::Leases,
+    /// What containers use at the moment; asked by every collection under the leases' lock.
+    pins: Box<dyn Fn() -> Pins + Send + Sync>,
     trash: trash::Trash,
     /// Configs that were read.
     configs: Mutex<HashMap<Digest, Arc<ImageConfig>>>,
 }
 
 impl Store {
-    /// Opens (or makes) the store below `root` and sweeps what an interrupted process left.
-    pub fn open(root: &Path) -> Result<Self> {
+    /// Opens (or makes) the store below `root` and sweeps what an interrupted process left. `pins`
+    /// says what containers use, whenever something is about to be collected; it must not wait for
+    /// anyone who takes or drops a lease.
+    pub fn open(root: &Path, pins: impl Fn() -> Pins + Send + Sync + 'static) -> Result<Self> {
         durable::ensure_dir(root)?;
         let names = names::Names::new();
         let trash = trash::Trash::open(root.join("trash"), names.clone())?;
@@ -68,6 +72,7 @@ impl Store {
             snapshots: Snapshots::open(root, names, &trash)?,
             images: Images::open(root.join("images.json"))?,
             leases: lease::Leases::default(),
+            pins: Box::new(pins),
             trash,
             configs: Mutex::default(),
             root: root.to_owned(),

@@ -117,6 +117,8 @@ impl Store {
             let below = self.images().get(parent).ok_or_else(missing)?;
             let chain = below.image.chain_ids();
             chain.iter().for_each(|chain_id| lease.layer(chain_id));
+            // Removed between look-up and lease: what is held now may be gone.
+            self.images().get(parent).ok_or_else(missing)?;
             let parent_config = self.config(parent)?;
             config.rootfs = parent_config.rootfs.clone();
             config.history = parent_config.history.clone();
@@ -127,7 +129,7 @@ impl Store {
         if let Some(mut layer) = layer {
             let below = chain_ids(&config.rootfs.diff_ids).last().copied();
             config.rootfs.diff_ids.push(layer.diff_id());
-            size += layer.layer.size;
+            size = size.saturating_add(layer.layer.size);
             layer.set_parent(below)?;
             layers.push(layer);
         }

@@ -1,9 +1,17 @@
-//! What `rustix::mount` lacks: attributes of mounts.
+//! What `rustix::mount` lacks: attributes of mounts, and overlays on older kernels.
 
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::{MountFlags, OpenTreeFlags, UnmountFlags, mount, open_tree, unmount};
 
 use crate::check_long;
+
+/// Room of the data argument of `mount(2)`.
+const DATA_MAX: usize = 4095;
 
 /// `MOUNT_ATTR_*`, read-only and the like.
 pub mod attr {
@@ -76,4 +84,95 @@ struct MountAttr {
     clear: u64,
     propagation: u64,
     userns_fd: u64,
+}
+
+/// The directories of an overlay.
+#[derive(Debug, Clone, Copy)]
+pub struct Overlay<'a> {
+    /// Topmost first.
+    pub lowers: &'a [PathBuf],
+    /// Upper and work directory; without them it is read-only.
+    pub upper: Option<(&'a Path, &'a Path)>,
+}
+
+impl Overlay<'_> {
+    /// Mounts it by one string of options and gives the mount, attached nowhere: for kernels
+    /// without `fsopen` (before 5.2), or whose overlay does not take its layers one by one (before
+    /// 6.5). `more` are further options; `place` is a directory to mount on for a moment.
+    ///
+    /// [mount(2)](https://man7.org/linux/man-pages/man2/mount.2.html)
+    pub fn mount_by_options(&self, more: &str, place: &Path) -> io::Result<OwnedFd> {
+        let mut options = self.options(&mut |path| Ok(escape(path)))? + more;
+        let mut pinned = Vec::new();
+        if options.len() > DATA_MAX {
+            // Short names, which lead somewhere until the mount is made.
+            let mut name = |path: &Path| {
+                let fd = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+                let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
+                pinned.push(fd);
+                Ok(name)
+            };
+            options = self.options(&mut name)? + more;
+        }
+        let data = CString::new(options)?;
+        mount("overlay", place, "overlay", MountFlags::empty(), data.as_c_str())?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let tree = open_tree(CWD, place, flags);
+        unmount(place, UnmountFlags::DETACH)?;
+        Ok(tree?)
+    }
+
+    fn options(&self, name: &mut dyn FnMut(&Path) -> io::Result<String>) -> io::Result<String> {
+        let lowers = self.lowers.iter().map(|lower| name(lower)).collect::<io::Result<Vec<_>>>()?;
+        let mut options = format!("lowerdir={}", lowers.join(":"));
+        if let Some((upper, work)) = self.upper {
+            options += &format!(",upperdir={},workdir={}", name(upper)?, name(work)?);
+        }
+        Ok(options)
+    }
+}
+
+/// Overlay's option syntax gives a meaning to these three.
+fn escape(path: &Path) -> String {
+    let mut text = String::new();
+    for c in path.to_string_lossy().chars() {
+        if matches!(c, '\\' | ':' | ',') {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn separators_in_paths_are_escaped() {
+        assert_eq!(escape(Path::new("/a:b,c\\d")), "/a\\:b\\,c\\\\d");
+    }
+
+    #[test]
+    fn directories_with_long_or_odd_names_are_merged() {
+        let scratch =
+            std::env::temp_dir().join(format!("skiff-sys-overlay-{}", std::process::id()));
+        let odd = scratch.join("a:b,c\\d");
+        let long = scratch.join("l".repeat(200)).join("l".repeat(200));
+        for (lower, count) in [(odd, 2), (long, 20)] {
+            let lowers: Vec<PathBuf> = (0..count).map(|n| lower.join(n.to_string())).collect();
+            for (n, lower) in lowers.iter().enumerate() {
+                std::fs::create_dir_all(lower).unwrap();
+                std::fs::write(lower.join(format!("file-{n}")), "").unwrap();
+            }
+            let place = scratch.join("place");
+            std::fs::create_dir_all(&place).unwrap();
+            let overlay = Overlay { lowers: &lowers, upper: None };
+            let merged = overlay.mount_by_options("", &place).unwrap();
+            let entries = format!("/proc/self/fd/{}", merged.as_raw_fd());
+            assert_eq!(std::fs::read_dir(entries).unwrap().count(), count);
+            assert_eq!(std::fs::read_dir(&place).unwrap().count(), 0);
+        }
+        std::fs::remove_dir_all(&scratch).unwrap();
+    }
 }

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use skiff_model::digest::Digest;
+use skiff_store::Pins;
 use tokio::sync::{Notify, mpsc};
 
 use super::driver::Command;
@@ -200,6 +202,20 @@ impl Registry {
             }
             (None, _) => Err(Error::not_found(format!("No such container: {asked}"))),
         }
+    }
+
+    /// What containers keep of images from being collected.
+    pub(crate) fn pins(&self) -> Pins {
+        let mut pins = Pins::default();
+        for container in self.all() {
+            let record = container.view().record.clone();
+            pins.images.extend(record.images().filter_map(|id| id.parse::<Digest>().ok()));
+            let mounted = record.mounts.iter().filter_map(|mount| mount.image.as_ref());
+            let chains = std::iter::once(&record.layers).chain(mounted.map(|image| &image.layers));
+            let tops = chains.filter_map(|chain| chain.last());
+            pins.layers.extend(tops.filter_map(|layer| layer.parse::<Digest>().ok()));
+        }
+        pins
     }
 
     /// All containers, in no useful order.

@@ -22,7 +22,7 @@ use crate::config::EngineConfig;
 use crate::error::{Error, Kind, Result};
 use crate::keeper::Keeper;
 use crate::system::host;
-use crate::{Core, exec, image, log, logs, restart, volume};
+use crate::{Core, exec, log, logs, restart, volume};
 
 /// Monitors asked at a time.
 const AT_ONCE: usize = 64;
@@ -74,7 +74,7 @@ pub(crate) async fn open(config: EngineConfig) -> Result<Arc<Core>> {
         core.containers.restore(container);
     }
     // What a crash left between being stored and being named; containers hold theirs by now.
-    if let Err(error) = core.store.collect(&image::pins(&core)) {
+    if let Err(error) = core.store.collect() {
         log::warn(&format!("collect unused images: {error}"));
     }
     Ok(core)
@@ -118,7 +118,9 @@ pub(crate) fn assemble(mut config: EngineConfig) -> Result<Core> {
     make(&config.data_root.join("containers"), 0o710)?;
     make(&config.exec_root.join("containers"), 0o700)?;
     let lock = take_lock(&config.data_root)?;
-    let store = skiff_store::Store::open(&config.data_root)
+    let containers = Arc::new(registry::Registry::default());
+    let users = containers.clone();
+    let store = skiff_store::Store::open(&config.data_root, move || users.pins())
         .map_err(|error| Error::failed("open the image store", error))?;
     let volumes = volume::VolumeTable::open(&config.data_root)?;
     let keeper =
@@ -135,7 +137,7 @@ pub(crate) fn assemble(mut config: EngineConfig) -> Result<Core> {
         },
         events: crate::Events::default(),
         store,
-        containers: registry::Registry::default(),
+        containers,
         execs: exec::table::Table::default(),
         volumes,
         log_watcher: logs::Watcher::default(),

@@ -41,7 +41,6 @@ use skiff_api::{
 
 use crate::error::{Error, Result};
 
-pub(crate) use remove::pins;
 pub(crate) use resolve::{Resolved, resolve_for};
 
 /// Every operation on images. `name` is a name with or without tag or digest, a full id, or a

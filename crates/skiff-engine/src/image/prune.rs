@@ -8,7 +8,7 @@ use skiff_api::{ImagesPruneReport, List};
 
 use super::filter::{invalid, until};
 use super::list::created;
-use super::remove::{Removed, pins, remove_unused};
+use super::remove::{Removed, remove_unused};
 use crate::{Core, Kind, Result};
 
 pub(super) fn prune(core: &Core, filters: &Filters) -> Result<ImagesPruneReport> {
@@ -43,7 +43,7 @@ pub(super) fn prune(core: &Core, filters: &Filters) -> Result<ImagesPruneReport>
         }
     }
     // Also what earlier failures left.
-    core.store.collect(&pins(core))?;
+    core.store.collect()?;
     Ok(report(core, deleted))
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use skiff_api::ImageDeleteItem;
 use skiff_model::digest::Digest;
 use skiff_model::reference::Reference;
-use skiff_store::{Named, Pins};
+use skiff_store::Named;
 
 use super::RemoveOptions;
 use super::resolve::{is_id_prefix, reference, resolve, short};
@@ -172,7 +172,7 @@ impl<'a> Removal<'a> {
                 .into_iter()
                 .filter_map(|id| Some((id, self.core.store.snapshots().layer(&id).ok()?.size)))
                 .collect();
-            let collected = self.core.store.collect_image(&named.image, &pins(self.core))?;
+            let collected = self.core.store.collect_image(&named.image)?;
             self.bytes += collected.layers.iter().filter_map(|id| sizes.get(id)).sum::<u64>();
             self.items.extend(collected.layers.iter().rev().map(deleted));
             // A parent with children, names or users is a conflict there, and stays quietly.
@@ -221,18 +221,4 @@ fn users(core: &Core, id: &Digest) -> Vec<User> {
         .filter(|view| view.record.images().any(|image| image == id))
         .map(|view| User { id: view.record.id.clone(), is_running: view.state.is_active() })
         .collect()
-}
-
-/// What containers keep from being collected.
-pub(crate) fn pins(core: &Core) -> Pins {
-    let mut pins = Pins::default();
-    for container in core.containers.all() {
-        let record = container.view().record.clone();
-        pins.images.extend(record.images().filter_map(|id| id.parse::<Digest>().ok()));
-        let mounted = record.mounts.iter().filter_map(|mount| mount.image.as_ref());
-        let chains = std::iter::once(&record.layers).chain(mounted.map(|image| &image.layers));
-        let tops = chains.filter_map(|chain| chain.last());
-        pins.layers.extend(tops.filter_map(|layer| layer.parse::<Digest>().ok()));
-    }
-    pins
 }

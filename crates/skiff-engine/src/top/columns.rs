@@ -202,9 +202,9 @@ fn stat(process: &Process) -> String {
     text
 }
 
-/// Only where it counts: not with a policy of its own, as of real-time and idle processes.
+/// Only processes of the policies OTHER (0) and BATCH (3) have a nice value.
 fn nice(process: &Process) -> String {
-    if process.policy != 0 { "-".to_owned() } else { process.nice.to_string() }
+    if matches!(process.policy, 0 | 3) { process.nice.to_string() } else { "-".to_owned() }
 }
 
 /// The kernel function it sleeps in, six letters of it; `-` when it runs.
@@ -286,6 +286,9 @@ mod tests {
             "11:00",
         );
         check(&Process { tty: 0, ..process.clone() }, "tname", "?");
+        for (policy, expect) in [(3, "-10"), (1, "-"), (5, "-")] {
+            check(&Process { policy, ..process.clone() }, "ni", expect);
+        }
         check(&Process { tty: 0x8901, ..process }, "tname", "pts/257");
     }
 

@@ -29,8 +29,8 @@ pub(super) struct Process {
     /// Pages.
     pub(super) resident: u64,
     pub(super) processor: i32,
-    /// How it is scheduled (sched(7)); 0 is as almost everything.
-    pub(super) policy: u64,
+    /// `SCHED_*`.
+    pub(super) policy: i32,
     /// Real and effective.
     pub(super) uids: [u32; 2],
     pub(super) gids: [u32; 2],
@@ -130,7 +130,7 @@ fn parse_stat(stat: &str) -> Option<Process> {
         virtual_size: unsigned(23)?,
         resident: unsigned(24)?,
         processor: int(39)?,
-        policy: unsigned(41)?,
+        policy: int(41)?,
         ..Process::default()
     })
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 use skiff_engine::Kind;
 use skiff_engine::container::WaitCondition;
+use skiff_engine::image::RemoveOptions;
 
 use crate::harness::{Rig, lives, read_output, signal};
 
@@ -78,6 +79,39 @@ async fn damaged_records_do_not_keep_the_engine_from_starting() {
     assert_eq!(rig.status("whole"), "created");
     rig.start("whole").await;
     rig.until("ended", |rig| rig.status("whole") == "exited").await;
+}
+
+/// What a crash between storing and naming leaves: whole blobs and layers that no image names.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_left_unnamed_is_collected_at_the_start_and_nothing_that_containers_use() {
+    let mut rig = Rig::new().await;
+    rig.create("cc", "cat /data/from-image; exit 4", json!({})).await;
+    let image = rig.inspect("cc").image;
+    let forced = RemoveOptions { force: true, ..RemoveOptions::default() };
+    rig.engine.images().remove("box", forced).unwrap();
+    rig.engine.shutdown().await;
+    let (blobs, layers) = (rig.path("data/content/sha256"), rig.path("data/snapshots"));
+    let names = |dir: &std::path::Path| {
+        let entries = std::fs::read_dir(dir).unwrap().flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let used = (names(&blobs), names(&layers));
+    assert!(used.0.contains(&image["sha256:".len()..].to_owned()) && used.1.len() == 1);
+    let unnamed = "ab".repeat(32);
+    std::fs::write(blobs.join(&unnamed), "no image's").unwrap();
+    let layer = layers.join(&unnamed);
+    std::fs::create_dir_all(layer.join("fs/d")).unwrap();
+    std::fs::copy(layers.join(&used.1[0]).join("layer.json"), layer.join("layer.json")).unwrap();
+    rig.reopen().await;
+    assert_eq!((names(&blobs), names(&layers)), used);
+    rig.start("cc").await;
+    rig.until("ended", |rig| rig.inspect("cc").state.exit_code == 4).await;
+    rig.remove("cc").await;
+    rig.reopen().await;
+    assert_eq!((names(&blobs), names(&layers)), (vec![], vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
-    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
-    mount_change, move_mount, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change,
+    move_mount, unmount,
 };
+use skiff_sys::mount;
 
 use super::file_system;
 use super::idmap::{self, Mappings};
@@ -21,9 +22,6 @@ use crate::plan::{Propagation, RootPlan};
 
 /// Strings longer than this are refused by `fsconfig(2)`.
 const MAX_FSCONFIG: usize = 255;
-
-/// Room of the data argument of `mount(2)`.
-const MAX_MOUNT_DATA: usize = 4095;
 
 /// Opens the place of a root that the parent has opened.
 pub(super) fn find_place(plan: &RootPlan) -> Result<Option<OwnedFd>, LaunchError> {
@@ -279,78 +277,16 @@ impl Overlay<'_> {
         Ok(())
     }
 
-    /// By `mount(2)`, with short names for the directories where the options would not fit.
+    /// As kernels before 6.5 want it.
     fn mount_old(&self, label: Option<&str>) -> io::Result<OwnedFd> {
-        let plain = self.options(label, &mut |path| Ok(escape(path)));
-        let (options, _pinned) = match plain {
-            Ok(options) if options.len() <= MAX_MOUNT_DATA => (options, Vec::new()),
-            _ => {
-                let mut pinned = Vec::new();
-                let options = self.options(label, &mut |path| {
-                    let flags = OFlags::PATH | OFlags::CLOEXEC;
-                    let fd = rustix::fs::open(path, flags, Mode::empty())?;
-                    let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
-                    pinned.push(fd);
-                    Ok(name)
-                })?;
-                (options, pinned)
-            }
-        };
-        let data = std::ffi::CString::new(options)?;
-        rustix::mount::mount(
-            "overlay",
-            self.work,
-            "overlay",
-            MountFlags::empty(),
-            data.as_c_str(),
-        )?;
-        let mounted = open_bind_io(self.work)?;
-        unmount(self.work, UnmountFlags::DETACH)?;
-        Ok(mounted)
-    }
-
-    fn options(
-        &self,
-        label: Option<&str>,
-        name: &mut dyn FnMut(&Path) -> io::Result<String>,
-    ) -> io::Result<String> {
-        let lowers = self.lowers.iter().map(|lower| name(lower)).collect::<io::Result<Vec<_>>>()?;
-        let (upper, work) = (name(self.upper)?, name(self.work)?);
-        let mut options = format!("lowerdir={},upperdir={upper},workdir={work}", lowers.join(":"));
+        let mut more = String::new();
         if self.volatile {
-            options.push_str(",volatile");
+            more.push_str(",volatile");
         }
         if let Some(label) = label {
-            options.push_str(&format!(",context=\"{label}\""));
+            more.push_str(&format!(",context=\"{label}\""));
         }
-        Ok(options)
-    }
-}
-
-fn open_bind_io(path: &Path) -> io::Result<OwnedFd> {
-    use rustix::mount::OpenTreeFlags;
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    Ok(rustix::mount::open_tree(CWD, path, flags)?)
-}
-
-/// Overlay's option syntax gives a meaning to these three.
-fn escape(path: &Path) -> String {
-    let mut text = String::new();
-    for c in path.to_string_lossy().chars() {
-        if matches!(c, '\\' | ':' | ',') {
-            text.push('\\');
-        }
-        text.push(c);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn separators_in_paths_are_escaped() {
-        assert_eq!(escape(Path::new("/a:b,c\\d")), "/a\\:b\\,c\\\\d");
+        let overlay = mount::Overlay { lowers: self.lowers, upper: Some((self.upper, self.work)) };
+        overlay.mount_by_options(&more, self.work)
     }
 }

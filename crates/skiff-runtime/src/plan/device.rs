@@ -38,7 +38,8 @@ const LINKS: [(&str, &str); 4] = [
 ];
 
 /// What a container may always use, after the rules of its specification: its nodes in `/dev`, any
-/// terminal of its devpts, and `mknod`, which opens nothing.
+/// terminal of its devpts, and `mknod`, which opens nothing. These are runc's; whoever writes a
+/// specification counts on them.
 const ALWAYS_ALLOWED: [(&str, Option<i64>, Option<i64>, &str); 10] = [
     ("c", None, None, "m"),
     ("b", None, None, "m"),

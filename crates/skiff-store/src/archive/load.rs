@@ -17,7 +17,6 @@ use super::plan::{Planned, plan};
 use crate::Store;
 use crate::content::Sealed;
 use crate::error::{Result, StoreError};
-use crate::gc::Pins;
 use crate::images::Image;
 use crate::lease::Lease;
 use crate::pump::inflate;
@@ -89,7 +88,7 @@ impl Store {
         if result.is_err() {
             drop(lease);
             // The first error is the one to tell; what stays goes at the next start.
-            let _ = self.collect_of(&Pins::default(), &digests, &chain_ids);
+            let _ = self.collect_of(&digests, &chain_ids);
         }
         result
     }
@@ -149,11 +148,12 @@ impl Loading<'_> {
             return Err(StoreError::TooLarge { what, limit: LAYERS_MAX as u64 });
         }
         let chain = chain_ids(&diff_ids);
-        let mut size = 0;
+        let mut size: u64 = 0;
         for (index, path) in planned.layers.iter().enumerate() {
             let below = index.checked_sub(1).map(|index| chain[index]);
             let place = Place { index, chain_id: chain[index], parent: below };
-            size += self.layer(members, path, diff_ids[index], &place)?;
+            // Sparse files may claim any size.
+            size = size.saturating_add(self.layer(members, path, diff_ids[index], &place)?);
         }
         let documents = self.keep(members, planned, blobs)?;
         Ok(Image {
@@ -205,10 +205,10 @@ impl Loading<'_> {
         }
         let blob = match member {
             Member::Blob { digest, .. } | Member::Known(digest) => Some(*digest),
-            Member::Tar(..) | Member::KnownLayer { .. } => None,
+            Member::Tar { .. } | Member::KnownLayer { .. } => None,
         };
         let taken = match member {
-            Member::Tar(unpacked, _) => unpacked.take(),
+            Member::Tar { unpacked, .. } => unpacked.take(),
             Member::Blob { layer, .. } => layer.take().transpose()?,
             Member::Known(_) | Member::KnownLayer { .. } => None,
         };
@@ -241,7 +241,7 @@ impl Loading<'_> {
             Member::KnownLayer { chain_id, .. } => {
                 store.unpack_tar_of(|out| store.write_tar(chain_id, out))
             }
-            Member::Tar(..) => {
+            Member::Tar { .. } => {
                 let same = self.waiting.iter().find(|waiting| waiting.diff_id() == diff_id);
                 let same = same.ok_or(StoreError::NoLayer(diff_id))?;
                 store.unpack_tar_of(|out| same.write_tar(out))
@@ -289,7 +289,7 @@ struct Place {
 /// The diff id of a member that was unpacked.
 fn diff_id_of(member: &mut Member) -> Result<Option<Digest>> {
     match member {
-        Member::Tar(_, diff_id) | Member::KnownLayer { diff_id, .. } => Ok(Some(*diff_id)),
+        Member::Tar { diff_id, .. } | Member::KnownLayer { diff_id, .. } => Ok(Some(*diff_id)),
         Member::Blob { layer: Some(Ok(unpacked)), .. } => Ok(Some(unpacked.diff_id())),
         Member::Blob { layer, .. } => match layer.take() {
             Some(Err(error)) => Err(error),

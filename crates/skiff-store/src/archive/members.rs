@@ -32,11 +32,30 @@ pub(super) enum Member {
     /// A file that is kept as it is. If it is compressed, what unpacking it gave.
     Blob { sealed: Option<Sealed>, digest: Digest, size: u64, layer: Option<Result<Unpacked>> },
     /// An uncompressed layer; its tar can be made again.
-    Tar(Option<Unpacked>, Digest),
+    Tar { unpacked: Option<Unpacked>, diff_id: Digest, size: u64 },
     /// A blob that the store has already.
     Known(Digest),
     /// A layer that the store has already, by its diff id and one of its chain ids.
     KnownLayer { diff_id: Digest, chain_id: Digest },
+}
+
+impl Member {
+    /// The digest of its bytes.
+    pub(super) fn digest(&self) -> Digest {
+        match self {
+            Member::Blob { digest, .. } | Member::Known(digest) => *digest,
+            Member::Tar { diff_id, .. } | Member::KnownLayer { diff_id, .. } => *diff_id,
+        }
+    }
+
+    /// How many bytes it has.
+    pub(super) fn size(&self, store: &Store) -> Result<u64> {
+        match self {
+            Member::Blob { size, .. } | Member::Tar { size, .. } => Ok(*size),
+            Member::Known(digest) => store.content().size(digest),
+            Member::KnownLayer { chain_id, .. } => Ok(store.snapshots().layer(chain_id)?.tar_size),
+        }
+    }
 }
 
 /// All files of an archive, by their cleaned path.
@@ -140,8 +159,8 @@ impl Taking<'_> {
             Ok(compression) => self.compressed(payload, compression, expected.as_ref())?,
         };
         match (&member, expected) {
-            (Member::Tar(_, actual), Some(expected)) if *actual != expected => {
-                Err(StoreError::WrongDigest { expected, actual: *actual })
+            (Member::Tar { diff_id, .. }, Some(expected)) if *diff_id != expected => {
+                Err(StoreError::WrongDigest { expected, actual: *diff_id })
             }
             _ => Ok(member),
         }
@@ -169,8 +188,8 @@ impl Taking<'_> {
         let source = self.reporting(payload);
         let preparing = self.store.snapshots().prepare()?;
         let unpacked = preparing.unpack(source, true, self.store.free_space())?;
-        let diff_id = unpacked.diff_id();
-        Ok(Member::Tar(Some(unpacked), diff_id))
+        let (diff_id, size) = (unpacked.diff_id(), unpacked.layer.tar_size);
+        Ok(Member::Tar { unpacked: Some(unpacked), diff_id, size })
     }
 
     fn blob(&self, mut payload: impl BufRead, expected: Option<&Digest>) -> Result<Member> {

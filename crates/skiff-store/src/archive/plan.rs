@@ -4,7 +4,7 @@
 //! `manifest.json` of `docker save`. Where both list an image, the layout gives its manifest and
 //! both give names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use skiff_model::digest::Digest;
 use skiff_model::image::{
@@ -51,6 +51,10 @@ pub(super) fn plan(
     if index.is_none() && manifest.is_none() {
         return Err(StoreError::Unrecognized);
     }
+    for image in &mut images {
+        let mut known = HashSet::new();
+        image.names.retain(|name| known.insert(name.clone()));
+    }
     Ok(images)
 }
 
@@ -67,16 +71,20 @@ impl Documents<'_> {
         serde_json::from_slice(&bytes).map_err(|error| StoreError::invalid(name, error))
     }
 
+    /// The member that a descriptor points at, and what it says of it is so. A link may have led
+    /// there, so its path is no proof.
     fn blob(&self, what: &'static str, descriptor: &Descriptor) -> Result<Vec<u8>> {
-        let name = Members::blob_path(&descriptor.digest);
+        let (digest, expected) = (descriptor.digest, descriptor.size);
+        let name = Members::blob_path(&digest);
         let path = self.members.locate(&name).ok_or_else(|| no_member(what, &name))?;
-        if let Some(Member::Blob { size, digest, .. }) = self.members.get(&path)
-            && *size != descriptor.size
-        {
-            let (digest, expected, actual) = (*digest, descriptor.size, *size);
-            return Err(StoreError::WrongSize { digest, expected, actual });
+        let member = self.members.get(&path).ok_or_else(|| no_member(what, &name))?;
+        if member.digest() != digest {
+            return Err(StoreError::WrongDigest { expected: digest, actual: member.digest() });
         }
-        Ok(path)
+        match member.size(self.store)? {
+            actual if actual != expected => Err(StoreError::WrongSize { digest, expected, actual }),
+            _ => Ok(path),
+        }
     }
 
     /// `manifest.json`.
@@ -94,7 +102,7 @@ impl Documents<'_> {
                 .map(|name| tagged(name))
                 .collect::<Result<Vec<Reference>>>()?;
             if let Some(known) = images.iter_mut().find(|i| i.config_digest == config_digest) {
-                add(&mut known.names, names);
+                known.names.extend(names);
                 continue;
             }
             let layers = entry
@@ -216,7 +224,7 @@ impl Documents<'_> {
             .collect::<Result<Vec<_>>>()?;
         let config_digest = manifest.config.digest;
         if let Some(known) = images.iter_mut().find(|i| i.config_digest == config_digest) {
-            add(&mut known.names, names);
+            known.names.extend(names);
             return Ok(());
         }
         // Only what identifies it: annotations belong to the index it stood in.
@@ -224,14 +232,6 @@ impl Documents<'_> {
         let manifest = Some((kept, manifest));
         images.push(Planned { config, config_digest, layers, names, manifest, documents });
         Ok(())
-    }
-}
-
-fn add(names: &mut Vec<Reference>, more: Vec<Reference>) {
-    for name in more {
-        if !names.contains(&name) {
-            names.push(name);
-        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! it. Records, compressed as one zstd stream: `1 length bytes` and
 //! `2 path-length path offset length`, numbers as LEB128.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -126,13 +127,33 @@ pub struct Contents<'a> {
     pub shadowed: &'a [Shadowed],
 }
 
-impl Contents<'_> {
-    fn open(&self, path: &[u8], record: u64) -> io::Result<File> {
-        let replaced = self.shadowed.iter().find(|shadowed| {
-            let below = path.strip_prefix(&shadowed.path[..]);
-            shadowed.before > record
-                && below.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+/// What was replaced, by path, each in its order: a stranger's archive may replace a file as often as
+/// it has entries.
+struct Replaced<'a>(HashMap<&'a [u8], Vec<&'a Shadowed>>);
+
+impl<'a> Replaced<'a> {
+    fn new(shadowed: &'a [Shadowed]) -> Self {
+        let mut by_path: HashMap<&[u8], Vec<&Shadowed>> = HashMap::new();
+        for one in shadowed {
+            by_path.entry(&one.path).or_default().push(one);
+        }
+        Self(by_path)
+    }
+
+    /// The first replacement after a record, of its file or of a directory that it was in.
+    fn after(&self, record: u64, path: &[u8]) -> Option<&'a Shadowed> {
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let ends = slashes.map(|(index, _)| index).chain([path.len()]);
+        let first = ends.filter_map(|end| {
+            let all = self.0.get(&path[..end])?;
+            all.get(all.partition_point(|one| one.before <= record)).copied()
         });
+        first.min_by_key(|one| one.index)
+    }
+}
+
+impl Contents<'_> {
+    fn open(&self, path: &[u8], replaced: Option<&Shadowed>) -> io::Result<File> {
         let (root, path) = match (replaced, self.shadow) {
             (Some(shadowed), Some(shadow)) => {
                 let mut path_in_shadow = shadowed.index.to_string().into_bytes();
@@ -150,6 +171,7 @@ impl Contents<'_> {
 pub fn replay(recipe: File, contents: &Contents<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut source = BufReader::new(zstd::stream::read::Decoder::new(recipe)?);
     let mut buffer = vec![0; 256 << 10];
+    let replaced = Replaced::new(contents.shadowed);
     let mut record = 0;
     loop {
         let mut tag = [0];
@@ -175,7 +197,7 @@ pub fn replay(recipe: File, contents: &Contents<'_>, out: &mut dyn Write) -> io:
                 let mut path = vec![0; length as usize];
                 source.read_exact(&mut path)?;
                 let (offset, length) = (read_number(&mut source)?, read_number(&mut source)?);
-                let file = contents.open(&path, record)?;
+                let file = contents.open(&path, replaced.after(record, &path))?;
                 copy_range(&file, offset, length, &mut buffer, out)?;
                 record += 1;
             }
@@ -207,4 +229,31 @@ fn copy_range(
         length -= n as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_replacement_after_a_record_has_its_contents() {
+        let one = |path: &str, before, index| Shadowed { path: path.into(), before, index };
+        let shadowed = [one("a", 1, 0), one("d/f", 3, 1), one("a", 3, 2), one("d", 4, 3)];
+        let replaced = Replaced::new(&shadowed);
+        for (record, path, expected) in [
+            (0, "a", Some(0)),
+            (1, "a", Some(2)),
+            (2, "a", Some(2)),
+            (3, "a", None),
+            (2, "d/f", Some(1)),
+            (3, "d/f", Some(3)),
+            (3, "d/other/f", Some(3)),
+            (4, "d/f", None),
+            (0, "dd/f", None),
+            (0, "ab", None),
+        ] {
+            let found = replaced.after(record, path.as_bytes()).map(|one| one.index);
+            assert_eq!(found, expected, "{record} {path}");
+        }
+    }
 }

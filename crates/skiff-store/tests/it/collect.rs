@@ -1,6 +1,7 @@
 //! Names, removal and collection, also while others load.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use skiff_model::image::{History, ImageConfig};
 use skiff_model::reference::Reference;
@@ -16,6 +17,13 @@ fn name(text: &str) -> Reference {
 fn import(store: &Store, contents: &[u8], names: &[Reference]) -> skiff_model::digest::Digest {
     let layer = tar(&[(file("f", 0o600), contents)]);
     store.import(&mut &layer[..], ImageConfig::default(), History::default(), names).unwrap()
+}
+
+/// A store, and what it is told that containers use.
+fn pinned() -> (TestStore, Arc<Mutex<Pins>>) {
+    let pins = Arc::new(Mutex::new(Pins::default()));
+    let asked = pins.clone();
+    (TestStore::with_pins(move || asked.lock().unwrap().clone()), pins)
 }
 
 #[test]
@@ -39,14 +47,14 @@ fn names_resolve_in_dockers_order_and_prefixes_must_be_unique() {
     assert_eq!(images.untag(&name("app:two")).unwrap(), Untagged::Nameless(ids[0]));
     assert!(images.untag(&name("app")).is_err());
     // Everything is there again after a restart.
-    let again = Store::open(&test.root()).unwrap();
+    let again = Store::open(&test.root(), Pins::default).unwrap();
     assert_eq!(again.images().list().len(), 40);
     again.wait_for_trash();
 }
 
 #[test]
 fn a_removed_image_goes_unless_something_holds_it() {
-    let test = TestStore::new();
+    let (test, pins) = pinned();
     let store = &test.store;
     let a = import(store, b"a", &[name("a")]);
     let chain = store.images().get(&a).unwrap().image.chain_ids()[0];
@@ -60,17 +68,76 @@ fn a_removed_image_goes_unless_something_holds_it() {
         .unwrap();
     assert_eq!(store.usage().unwrap().images[0].shared_size, 1);
     assert_eq!(store.images().remove(&a).unwrap(), [name("a")]);
-    let gone = store.collect(&Pins::default()).unwrap();
+    let gone = store.collect().unwrap();
     assert_eq!((gone.blobs, gone.layers), (vec![a], vec![]));
     store.images().remove(&b).unwrap();
-    let pins = Pins { images: vec![b], layers: vec![chain] };
-    assert_eq!(store.collect(&pins).unwrap(), skiff_store::Collected::default());
+    *pins.lock().unwrap() = Pins { images: vec![b], layers: vec![chain] };
+    assert_eq!(store.collect().unwrap(), skiff_store::Collected::default());
     let lease = store.lease();
     lease.layer(&chain);
-    assert_eq!(store.collect(&Pins::default()).unwrap().layers, []);
+    *pins.lock().unwrap() = Pins::default();
+    assert_eq!(store.collect().unwrap().layers, []);
     drop(lease);
-    assert_eq!(store.collect(&Pins::default()).unwrap().layers, [chain]);
+    assert_eq!(store.collect().unwrap().layers, [chain]);
     assert!(!store.snapshots().exists(&chain));
+}
+
+/// While a load has given its layer a name and not yet recorded its image, others find the layer,
+/// and may record the image, make a container of it and remove the image again.
+#[test]
+fn a_load_that_fails_takes_nothing_back_that_a_container_uses() {
+    let source = TestStore::new();
+    let id = import(&source.store, b"a", &[name("a")]);
+    let image = source.store.images().get(&id).unwrap().image;
+    let mut archive = Vec::new();
+    source.store.save(&[SaveImage { id, names: vec![name("a")] }], &mut archive).unwrap();
+    let (test, pins) = pinned();
+    // In the way of the image table's new version.
+    std::fs::create_dir(test.root().join("images.new")).unwrap();
+    let used = Pins { images: vec![id], layers: image.chain_ids() };
+    for (pinned, left) in [(used, 1), (Pins::default(), 0)] {
+        *pins.lock().unwrap() = pinned;
+        test.load(&archive).unwrap_err();
+        assert!(test.store.images().list().is_empty());
+        assert_eq!(test.store.snapshots().list().unwrap().len(), left);
+        assert_eq!(test.store.content().list().unwrap().len(), left);
+        test.store.collect().unwrap();
+        assert_eq!(test.store.snapshots().list().unwrap().len(), left);
+        *pins.lock().unwrap() = Pins::default();
+        test.store.collect().unwrap();
+    }
+}
+
+#[test]
+fn a_container_that_is_made_while_its_image_is_removed_keeps_its_layers() {
+    let (test, pins) = pinned();
+    let store = &test.store;
+    for round in 0..100_u8 {
+        let id = import(store, &[round], &[]);
+        let image = store.images().get(&id).unwrap().image;
+        let top = image.chain_ids()[0];
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let lease = store.lease();
+                image.blobs().for_each(|blob| lease.blob(&blob));
+                lease.layer(&top);
+                if store.images().get(&id).is_some() {
+                    *pins.lock().unwrap() = Pins { images: vec![id], layers: vec![top] };
+                    drop(lease);
+                    std::thread::yield_now();
+                    assert!(store.snapshots().exists(&top) && store.content().exists(&id));
+                }
+            });
+            scope.spawn(|| {
+                store.images().remove(&id).unwrap();
+                store.collect_image(&image).unwrap();
+            });
+        });
+        let used = std::mem::take(&mut *pins.lock().unwrap());
+        assert!(used.layers.is_empty() || store.snapshots().exists(&top));
+        store.collect().unwrap();
+        assert!(!store.snapshots().exists(&top));
+    }
 }
 
 #[test]
@@ -82,7 +149,7 @@ fn what_an_interrupted_process_left_is_swept() {
     std::fs::create_dir_all(root.join("snapshots/.new-x/fs/d")).unwrap();
     std::fs::create_dir_all(root.join("snapshots").join("ab".repeat(32)).join("fs")).unwrap();
     std::fs::create_dir_all(root.join("trash/old/d")).unwrap();
-    let again = Store::open(&root).unwrap();
+    let again = Store::open(&root, Pins::default).unwrap();
     again.wait_for_trash();
     assert_eq!(crate::support::leftovers(&root), [""; 0]);
     assert_eq!(std::fs::read_dir(root.join("snapshots")).unwrap().count(), 1);
@@ -132,7 +199,7 @@ fn deleting_and_loading_at_once_never_loses_a_referenced_blob() {
             .collect();
         let collector = scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                store.collect(&Pins::default()).unwrap();
+                store.collect().unwrap();
             }
         });
         let results: Vec<_> = loaders.into_iter().map(|loader| loader.join()).collect();
@@ -140,7 +207,7 @@ fn deleting_and_loading_at_once_never_loses_a_referenced_blob() {
         collector.join().unwrap();
         results.into_iter().for_each(|result| result.unwrap());
     });
-    store.collect(&Pins::default()).unwrap();
+    store.collect().unwrap();
     store.wait_for_trash();
     assert!(store.content().list().unwrap().is_empty());
     assert!(store.snapshots().list().unwrap().is_empty());

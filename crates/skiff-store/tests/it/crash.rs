@@ -46,12 +46,12 @@ fn a_victim_loads_imports_and_removes() {
     let (Some(root), Some(archive)) = (std::env::var_os(ROOT), std::env::var_os(ARCHIVE)) else {
         return;
     };
-    let store = Store::open(Path::new(&root)).unwrap();
+    let store = Store::open(Path::new(&root), Pins::default).unwrap();
     store.load(&mut std::fs::File::open(archive).unwrap(), None, &|_| {}).unwrap();
     import(&store, b"imported", "imported").unwrap();
     let loaded = store.images().resolve("loaded").unwrap();
     store.images().remove(&loaded.image.id).unwrap();
-    store.collect_image(&loaded.image, &Pins::default()).unwrap();
+    store.collect_image(&loaded.image).unwrap();
     store.wait_for_trash();
 }
 
@@ -74,8 +74,8 @@ fn survives(n: u32, root: &Path, archive: &Path) -> bool {
 
 /// Everything that has a name is whole, and nothing is there that has none.
 fn check_whole(root: &Path, when: &str) {
-    let store = Store::open(root).unwrap();
-    store.collect(&Pins::default()).unwrap();
+    let store = Store::open(root, Pins::default).unwrap();
+    store.collect().unwrap();
     store.wait_for_trash();
     assert_eq!(leftovers(root), [""; 0], "{when}");
     assert!(store.verify().unwrap().is_empty(), "{when}");
@@ -135,7 +135,7 @@ impl Drop for Small {
 /// Loads and imports must fail for want of space, leave nothing, and work once `filler` is gone.
 fn check_full(small: &Small, filler: &Path, contents: &[u8]) {
     let root = small.scratch.join("root");
-    let store = Store::open(&root).unwrap();
+    let store = Store::open(&root, Pins::default).unwrap();
     let archive = archive_of(contents);
     let load = |store: &Store| store.load(&mut &archive[..], None, &|_| {}).map(drop);
     for result in [load(&store), import(&store, contents, "imported")] {

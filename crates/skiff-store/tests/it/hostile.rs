@@ -3,6 +3,11 @@
 use std::io::Write;
 use std::path::Path;
 
+use skiff_model::digest::Digest;
+use skiff_model::image::{
+    Descriptor, History, ImageConfig, Index, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST,
+};
+use skiff_store::hash::digest_of;
 use skiff_store::tar::apply::{Options, Whiteouts, apply};
 use skiff_store::tar::root::Root;
 use skiff_store::tar::writer::Writer;
@@ -289,6 +294,76 @@ fn wrong_digests_and_missing_parts_are_refused() {
     check(&[("index.json", index.as_bytes())], "not found");
     let mixed = br#"{"schemaVersion":2,"manifests":[],"layers":[],"config":{}}"#;
     check(&[("index.json", mixed)], "not an image index");
+}
+
+/// An OCI layout's `index.json`, manifest and config of an image of one layer; what is said of the
+/// config and the layer is the caller's.
+fn layout(layer: &[u8], config: &Descriptor, said: &Descriptor) -> Vec<(String, Vec<u8>)> {
+    let diff_id = digest_of(layer);
+    let document = format!(r#"{{"rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#);
+    let manifest = Manifest::new(config.clone(), vec![said.clone()]);
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    let digest = digest_of(&manifest);
+    let index = Index::new(vec![Descriptor::new(OCI_MANIFEST, digest, manifest.len() as u64)]);
+    let blob = |digest: Digest| format!("blobs/sha256/{}", digest.hex());
+    vec![
+        (blob(diff_id), layer.to_vec()),
+        (blob(digest_of(document.as_bytes())), document.into_bytes()),
+        (blob(digest), manifest),
+        ("index.json".into(), serde_json::to_vec(&index).unwrap()),
+    ]
+}
+
+/// It was taken for the blob, so an archive could put other layers under the id of an image that
+/// is there.
+#[test]
+fn a_link_to_something_else_is_not_the_blob() {
+    let test = TestStore::new();
+    let good = tar(&[(file("f", 0o600), b"good")]);
+    let (config, history) = (ImageConfig::default(), History::default());
+    let id = test.store.import(&mut &good[..], config, history, &[]).unwrap();
+    let image = test.store.images().get(&id).unwrap().image;
+    let evil = tar(&[(file("f", 0o600), b"evil")]);
+    let said = Descriptor::new(OCI_LAYER, digest_of(&evil), evil.len() as u64);
+    let mut parts = layout(&evil, &Descriptor::new(OCI_CONFIG, id, 0), &said);
+    let size = parts[1].1.len() as u64;
+    parts = layout(&evil, &Descriptor::new(OCI_CONFIG, id, size), &said);
+    let link = format!("/{}", parts[1].0);
+    let link = Entry {
+        link: link.into(),
+        ..special(&format!("blobs/sha256/{}", id.hex()), Kind::Symlink)
+    };
+    let mut entries: Vec<(Entry, &[u8])> =
+        parts.iter().map(|(name, bytes)| (file(name, 0o600), &bytes[..])).collect();
+    entries.push((link, b""));
+    let error = test.load(&tar(&entries)).unwrap_err().to_string();
+    assert!(error.contains("wrong digest"), "{error}");
+    assert_eq!(test.store.images().get(&id).unwrap().image, image);
+    assert!(test.store.verify().unwrap().is_empty());
+}
+
+/// An uncompressed layer's was not looked at, and the image could not be saved. (documents)
+#[test]
+fn a_manifest_that_gives_a_wrong_size_is_refused() {
+    let layer = tar(&[(file("f", 0o600), b"x")]);
+    let config = Descriptor::new(OCI_CONFIG, digest_of(b""), 0);
+    let (digest, size) = (digest_of(&layer), layer.len() as u64);
+    let document = layout(&layer, &config, &config).remove(1).1;
+    let config = Descriptor::new(OCI_CONFIG, digest_of(&document), document.len() as u64);
+    for (size, is_good) in [(size, true), (size - 512, false), (size + 512, false)] {
+        let parts = layout(&layer, &config, &Descriptor::new(OCI_LAYER, digest, size));
+        let entries: Vec<(Entry, &[u8])> =
+            parts.iter().map(|(name, bytes)| (file(name, 0o600), &bytes[..])).collect();
+        let test = TestStore::new();
+        // Once with the layer in the archive, once with it there already.
+        for _ in 0..2 {
+            let loaded = test.load(&tar(&entries));
+            assert_eq!(loaded.is_ok(), is_good, "{loaded:?}");
+            test.store
+                .import(&mut &layer[..], ImageConfig::default(), History::default(), &[])
+                .unwrap();
+        }
+    }
 }
 
 #[test]

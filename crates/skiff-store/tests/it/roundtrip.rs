@@ -2,7 +2,6 @@
 
 use skiff_model::image::{History, ImageConfig};
 use skiff_model::reference::Reference;
-use skiff_store::Pins;
 use skiff_store::archive::SaveImage;
 use skiff_store::hash::digest_of;
 use skiff_store::tar::{Entry, Kind, Time};
@@ -95,14 +94,14 @@ fn a_layer_outlives_the_image_whose_blob_it_came_from() {
     // The same layer uncompressed: no blob of its own, and the snapshot has no recipe.
     let second = test.load(&archive(&layer, 1, "b")).unwrap()[0].id;
     test.store.images().remove(&first).unwrap();
-    test.store.collect(&Pins::default()).unwrap();
+    test.store.collect().unwrap();
     let mut archive = Vec::new();
     test.store.save(&[SaveImage { id: second, names: vec![] }], &mut archive).unwrap();
     let other = TestStore::new();
     assert_eq!(other.load(&archive).unwrap()[0].id, second);
     assert!(other.store.verify().unwrap().is_empty());
     test.store.images().remove(&second).unwrap();
-    assert_eq!(test.store.collect(&Pins::default()).unwrap().blobs.len(), 2);
+    assert_eq!(test.store.collect().unwrap().blobs.len(), 2);
     assert!(test.store.content().list().unwrap().is_empty());
 }
 
@@ -153,7 +152,7 @@ fn trees_deeper_than_any_path_are_removed() {
         test.store.import(&mut &layer[..], ImageConfig::default(), History::default(), &[]);
     if let Ok(id) = result {
         test.store.images().remove(&id).unwrap();
-        test.store.collect(&Pins::default()).unwrap();
+        test.store.collect().unwrap();
         test.store.wait_for_trash();
     }
     assert_eq!(leftovers(&test.root()), [""; 0]);

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use skiff_store::Store;
 use skiff_store::tar::writer::Writer;
 use skiff_store::tar::{Entry, Kind};
+use skiff_store::{Pins, Store};
 
 /// A directory that is gone when the test ends.
 pub(crate) struct Scratch(PathBuf);
@@ -43,8 +43,12 @@ pub(crate) struct TestStore {
 
 impl TestStore {
     pub(crate) fn new() -> Self {
+        Self::with_pins(Pins::default)
+    }
+
+    pub(crate) fn with_pins(pins: impl Fn() -> Pins + Send + Sync + 'static) -> Self {
         let scratch = Scratch::new();
-        Self { store: Store::open(&scratch.join("root")).unwrap(), scratch }
+        Self { store: Store::open(&scratch.join("root"), pins).unwrap(), scratch }
     }
 
     pub(crate) fn root(&self) -> PathBuf {

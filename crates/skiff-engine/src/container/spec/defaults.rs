@@ -41,19 +41,6 @@ pub(crate) const READONLY_PATHS: [&str; 5] =
 /// Search path of a container whose image and request name none.
 pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Character devices a container may use: major and, unless all, minor. The last two are the
-/// multiplexer of its own terminals and the terminals.
-pub(crate) const DEVICE_RULES: [(i64, Option<i64>); 8] = [
-    (1, Some(5)),
-    (1, Some(3)),
-    (1, Some(9)),
-    (1, Some(8)),
-    (5, Some(0)),
-    (5, Some(1)),
-    (5, Some(2)),
-    (136, None),
-];
-
 /// Namespaced kernel settings of a container with a network of its own.
 pub(crate) const NETWORK_SYSCTLS: [(&str, &str); 2] =
     [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use skiff_api::DeviceMapping;
 use skiff_model::oci::{Device, DeviceCgroup, Spec};
 
-use super::{Input, defaults, linux_of};
+use super::{Input, linux_of};
 use crate::error::{Error, Result};
 
 pub(super) fn devices(input: &Input<'_>, spec: &mut Spec) -> Result<()> {
@@ -57,14 +57,15 @@ fn rule(
     DeviceCgroup { allow, kind: kind.to_owned(), major, minor, access: access.to_owned() }
 }
 
-/// Nothing, but the harmless ones; FUSE is named since a wildcard may be added later.
+/// Nothing, but what every runtime (ours, runc, crun) adds itself for the nodes that it makes in
+/// `/dev`, and the console, which only Docker allows; FUSE is named since a wildcard may be added
+/// later.
 fn base_rules() -> Vec<DeviceCgroup> {
-    let mut rules = vec![rule(false, "", None, None, "rwm")];
-    for (major, minor) in defaults::DEVICE_RULES {
-        rules.push(rule(true, "c", Some(major), minor, "rwm"));
-    }
-    rules.push(rule(false, "c", Some(10), Some(229), "rwm"));
-    rules
+    vec![
+        rule(false, "", None, None, "rwm"),
+        rule(true, "c", Some(5), Some(1), "rwm"),
+        rule(false, "c", Some(10), Some(229), "rwm"),
+    ]
 }
 
 /// The node, or all nodes below the directory, of a mapping.

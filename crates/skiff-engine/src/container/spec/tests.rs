@@ -125,7 +125,7 @@ fn a_plain_container_gets_dockers_defaults() {
     assert_eq!(linux.cgroups_path, "/skiff/c1");
     assert_eq!(linux.sysctl["net.ipv4.ping_group_range"], "0 2147483647");
     let rules = &linux.resources.as_ref().unwrap().devices;
-    assert_eq!((rules.len(), rules[0].allow), (10, false));
+    assert_eq!((rules.len(), rules[0].allow), (3, false));
     use NamespaceKind::{Ipc, Network, Pid, Uts};
     assert_eq!(kinds(&spec), [NamespaceKind::Mount, Network, Uts, Ipc, Pid]);
 }
