@@ -52,10 +52,19 @@ fn freezer_dir(paths: &CgroupPaths) -> Result<&Path> {
     })
 }
 
+/// How long a v1 group may be on the way before its processes are let go for a moment.
+const STALL: Duration = Duration::from_millis(50);
+
+/// What is let go for a moment gets this long to go on.
+const RESPITE: Duration = Duration::from_millis(10);
+
 /// Writing FROZEN again and again is what moves a group with forking processes from FREEZING to
-/// FROZEN: each write signals those that were missed (cgroup-v1/freezer-subsystem.rst).
+/// FROZEN: each write signals those that were missed (cgroup-v1/freezer-subsystem.rst). A process
+/// may also wait for another that stands still already, as an `execve` waits for the program's other
+/// threads to end; only a thaw helps that one on.
 fn freeze_v1(dir: &Path) -> Result<()> {
     let start = Instant::now();
+    let mut attempt = start;
     let mut wait = Duration::from_micros(20);
     loop {
         file::write(dir, "freezer.state", "FROZEN")?;
@@ -65,8 +74,15 @@ fn freeze_v1(dir: &Path) -> Result<()> {
         if start.elapsed() > FREEZE_LIMIT {
             return Err(CgroupError::Timeout { action: "freeze", path: dir.into() });
         }
-        std::thread::sleep(wait);
-        wait = (wait * 2).min(Duration::from_millis(5));
+        if attempt.elapsed() > STALL {
+            file::write(dir, "freezer.state", "THAWED")?;
+            std::thread::sleep(RESPITE);
+            attempt = Instant::now();
+            wait = Duration::from_micros(20);
+        } else {
+            std::thread::sleep(wait);
+            wait = (wait * 2).min(Duration::from_millis(5));
+        }
     }
 }
 

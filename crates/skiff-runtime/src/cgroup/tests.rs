@@ -207,6 +207,27 @@ fn freezing_stops_and_thawing_resumes() {
     assert!(!group.0.is_frozen().unwrap());
 }
 
+/// The thread that executes waits for the others, which may stand still already.
+#[test]
+fn programs_with_threads_that_execute_others_freeze() {
+    if !v1_host() {
+        return;
+    }
+    const AGAIN: &str = "import os, sys, threading, time\n\
+        for _ in range(6): threading.Thread(target=time.sleep, args=(99,), daemon=True).start()\n\
+        os.execv(sys.executable, [sys.executable, '-S', '-E', '-c', sys.argv[1], sys.argv[1]])";
+    let group = Temporary::create(Resources::default());
+    let python = Command::new("python3").args(["-S", "-E", "-c", AGAIN, AGAIN]).spawn().unwrap();
+    let restless = Sleeper(python);
+    group.0.add(restless.pid()).unwrap();
+    for _ in 0..200 {
+        group.0.freeze().unwrap();
+        group.0.thaw().unwrap();
+        // So that it is somewhere else each time.
+        std::thread::sleep(std::time::Duration::from_millis(3));
+    }
+}
+
 #[test]
 fn killing_reaches_nested_groups_and_frozen_processes() {
     if !v1_host() {
