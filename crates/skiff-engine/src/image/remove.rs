@@ -23,7 +23,7 @@ pub(super) fn remove(
     // Not held any longer: it is to go.
     drop(found);
     let mut removal = Removal::new(core);
-    let by_id = is_id_prefix(&id, name);
+    let by_id = is_id_prefix(&id, name) && !has_name(&named, name);
     if by_id {
         if is_single(&named) {
             let mask = Mask { references: false, stopped: !options.force };
@@ -39,6 +39,12 @@ pub(super) fn remove(
     }
     removal.delete(id, options.force, !options.no_prune, !by_id)?;
     Ok(removal.items)
+}
+
+/// Whether a name is the image's, which it is found by before any id is looked at: `a` may be both.
+fn has_name(named: &Named, name: &str) -> bool {
+    let Ok(parsed) = reference(name).map(Reference::with_default_tag) else { return false };
+    named.tags.contains(&parsed) || named.digests.contains(&parsed)
 }
 
 /// Whether there is at most one tag, and no second repository.

@@ -137,6 +137,18 @@ fn the_last_name_takes_the_image_with_it() {
 }
 
 #[test]
+fn a_name_that_could_be_the_images_id_is_a_name() {
+    let directory = TempDir::new();
+    let images = images(&directory);
+    let id = import(&images, "other", "one");
+    let name = &id["sha256:".len()..][..1];
+    images.tag("other", name, "").unwrap();
+    let none = RemoveOptions::default();
+    assert_eq!(words(&images.remove(name, none).unwrap()), [format!("untagged {name}:latest")]);
+    assert_eq!(tags(&images, &[]), ["other:latest"]);
+}
+
+#[test]
 fn an_id_with_names_in_two_repositories_must_be_forced() {
     let directory = TempDir::new();
     let images = images(&directory);
