@@ -235,7 +235,11 @@ def table():
 
 
 def versions():
-    first = lambda *c: subprocess.run(c, capture_output=True, text=True).stdout.splitlines()[0]  # noqa: E731
+    def first(*command):
+        if not shutil.which(command[0]):
+            return f"{command[0]} not installed"
+        return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()[0]
+
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=peers.ROOT, capture_output=True, text=True).stdout.strip()
     return "; ".join([f"skiff {commit}", first("dockerd", "--version"), first("runc", "--version"), first("crun", "--version"), first("podman", "--version"), f"Linux {platform.release()}, {os.cpu_count()} cores"])
 
@@ -259,6 +263,9 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--no-podman", action="store_true")
     options = parser.parse_args()
+    for program in ("dockerd", "runc", "crun", "podman"):
+        if not shutil.which(program) and not (program == "podman" and options.no_podman):
+            sys.exit(f"bench: {program} is not installed: apt-get install docker.io runc crun podman (or --no-podman)")
     enter_usual_mounts()
     with contextlib.ExitStack() as stack:
         engines = []
