@@ -178,8 +178,15 @@ class Cli:
 def load_images(daemon):
     api = daemon.api()
     for name, make, cmd in (("busybox", fixtures.busybox_tar, "sh"), ("debian", fixtures.debian_tar, "bash")):
-        with open(make(), "rb") as tar:
-            api.api.import_image_from_data(tar, repository=name, tag="latest", changes=[f'CMD ["{cmd}"]'])
+        # An id depends on the time. One that begins as a container is called ("c1") would be found by
+        # that name, when the container is gone.
+        while True:
+            with open(make(), "rb") as tar:
+                api.api.import_image_from_data(tar, repository=name, tag="latest", changes=[f'CMD ["{cmd}"]'])
+            made = api.api.inspect_image(name)["Id"]
+            if not made.startswith("sha256:c"):
+                break
+            api.api.remove_image(name)
     api.close()
 
 

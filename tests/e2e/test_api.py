@@ -3,11 +3,12 @@
 import http.client
 import json
 import socket
+import subprocess
 import threading
 
 import pytest
 
-from conftest import REFERENCE
+from conftest import DOCKER, REFERENCE, SKIFF
 
 
 class Http(http.client.HTTPConnection):
@@ -241,3 +242,16 @@ def test_three_requests_in_one(call, daemon):
     answer, http_ = begin(config, "sometime")
     assert answer.status == 400
     http_.close()
+
+
+def test_a_long_list_is_whole_for_everybody(own_daemon):
+    """More than a hundred containers are sent while they are written."""
+    client = own_daemon.api()
+    ids = [client.api.create_container("busybox", ["true"])["Id"] for _ in range(130)]
+    ids.reverse()
+    assert [c["Id"] for c in client.api.containers(all=True)] == ids
+    assert [c["Id"] for c in client.api.containers(all=True, size=True)] == ids
+    for binary in (SKIFF, DOCKER):
+        done = subprocess.run([binary, "-H", own_daemon.host, "ps", "-aq", "--no-trunc"], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ids
+    client.close()

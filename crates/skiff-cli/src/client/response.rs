@@ -1,6 +1,6 @@
 //! What comes back: a parsed head and a body that is read on demand.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -65,6 +65,9 @@ enum Remaining {
     /// Everything was read.
     Done,
 }
+
+/// Read at once of a list that comes line by line.
+const LINES: usize = 64 << 10;
 
 /// Takes the items of a list.
 struct Items<T, E, F> {
@@ -156,17 +159,38 @@ impl Response {
     /// used again is faster than new memory. Null is an empty list.
     pub(crate) fn each<T: serde::de::DeserializeOwned, E>(
         mut self,
-        take: impl FnMut(T) -> Result<(), E>,
+        mut take: impl FnMut(T) -> Result<(), E>,
     ) -> Result<Result<(), E>, ClientError> {
-        let body = self.body()?;
-        let mut items = Items { take, failed: None, kind: PhantomData };
-        let mut deserializer = serde_json::Deserializer::from_slice(&body);
-        let read = deserializer.deserialize_any(&mut items).and_then(|()| deserializer.end());
-        match (items.failed, read) {
-            (Some(error), _) => Ok(Err(error)),
-            (None, Ok(())) => Ok(Ok(())),
-            (None, Err(error)) => {
-                Err(ClientError::Protocol(format!("error reading response: {error}")))
+        let wrong = |error: serde_json::Error| {
+            ClientError::Protocol(format!("error reading response: {error}"))
+        };
+        if self.header("skiff-lines").is_none() {
+            let body = self.body()?;
+            let mut items = Items { take, failed: None, kind: PhantomData };
+            let mut deserializer = serde_json::Deserializer::from_slice(&body);
+            let read = deserializer.deserialize_any(&mut items).and_then(|()| deserializer.end());
+            return match (items.failed, read) {
+                (Some(error), _) => Ok(Err(error)),
+                (None, Ok(())) => Ok(Ok(())),
+                (None, Err(error)) => Err(wrong(error)),
+            };
+        }
+        // A daemon of ours gives each item a line, and is still writing the next ones.
+        let mut body = BufReader::with_capacity(LINES, &mut self);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            body.read_until(b'\n', &mut line).map_err(ClientError::Transfer)?;
+            let item = line.strip_prefix(b"[").unwrap_or(&line);
+            let next = item.strip_suffix(b",\n");
+            let item = next.or_else(|| item.strip_suffix(b"]\n")).unwrap_or(item);
+            if let Err(error) = take(serde_json::from_slice(item).map_err(wrong)?) {
+                return Ok(Err(error));
+            }
+            if next.is_none() {
+                // To the very end, so that the connection can be used again.
+                body.read_to_end(&mut line).map_err(ClientError::Transfer)?;
+                return Ok(Ok(()));
             }
         }
     }

@@ -196,3 +196,41 @@ fn nobody_listening_is_told_from_not_being_allowed() {
     );
     assert!(matches!(error, ClientError::Unreachable { nobody_listens: true, .. }));
 }
+
+#[test]
+fn the_items_of_a_list_are_handed_out_however_the_list_comes() {
+    let read = |answer: &'static str| {
+        let server = Server::new(vec![vec![answer]]);
+        let mut client = server.client(Some((1, 50)));
+        let mut items = Vec::new();
+        let taken = client.get("/x").unwrap().each(|item: String| {
+            items.push(item);
+            Ok::<_, ()>(())
+        });
+        drop(server.requests());
+        (taken.is_ok(), items.join(" "))
+    };
+    let good = |text: &str| (true, text.to_owned());
+    let lines = "Skiff-Lines: 1\r\n";
+    for (head, body, expected) in [
+        ("", "[\"a\",\n \"b,]\"]", good("a b,]")),
+        ("", "[\"a\",\"b\"]\n", good("a b")),
+        ("", "[]\n", good("")),
+        ("", "null\n", good("")),
+        ("", "{}", (false, String::new())),
+        (lines, "[\"a\",\n\"b\",\n\"[c,\"]\n", good("a b [c,")),
+        (lines, "[\"a\"]\n", good("a")),
+        // Neither what was announced, nor whole.
+        (lines, "[\"a\",\nb]\n", (false, "a".to_owned())),
+        (lines, "[\"a\",\n\"b\",\n", (false, "a b".to_owned())),
+        (lines, "[\"a\",\n\n", (false, "a".to_owned())),
+        (lines, "", (false, String::new())),
+    ] {
+        let length = body.len();
+        let answer = format!("HTTP/1.1 200 OK\r\n{head}Content-Length: {length}\r\n\r\n{body}");
+        assert_eq!(read(answer.clone().leak()), expected, "{answer}");
+    }
+    let chunked = "HTTP/1.1 200 OK\r\nSkiff-Lines: 1\r\nTransfer-Encoding: chunked\r\n\r\n\
+        3\r\n[\"a\r\n6\r\na\",\n\"b\r\n4\r\n\",\n\"\r\n4\r\nc\"]\n\r\n0\r\n\r\n";
+    assert_eq!(read(chunked), good("aa b c"));
+}

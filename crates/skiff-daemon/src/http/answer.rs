@@ -1,6 +1,8 @@
 //! Answers: JSON with Docker's trailing newline, empty ones, streams, and the headers that every
 //! answer has.
 
+use std::io::{self, Write};
+
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, SERVER};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -43,20 +45,27 @@ pub(crate) fn json_with<T: Serialize>(status: StatusCode, value: &T) -> Answer {
 }
 
 /// A JSON list that is written as it comes about.
-#[derive(Default)]
-pub(crate) struct JsonList(Vec<u8>);
+///
+/// Each item has its line, so that a reader finds its end without understanding it.
+pub(crate) struct JsonList<W> {
+    writer: W,
+    is_empty: bool,
+}
 
-impl JsonList {
-    pub(crate) fn push<T: Serialize>(&mut self, item: &T) {
-        self.0.push(if self.0.is_empty() { b'[' } else { b',' });
-        serde_json::to_writer(&mut self.0, item).expect("wire types are always JSON");
+impl<W: Write> JsonList<W> {
+    pub(crate) fn new(writer: W) -> Self {
+        JsonList { writer, is_empty: true }
     }
 
-    /// 200 and the list.
-    pub(crate) fn answer(mut self) -> Answer {
-        let end: &[u8] = if self.0.is_empty() { b"[]\n" } else { b"]\n" };
-        self.0.extend_from_slice(end);
-        with_body(StatusCode::OK, JSON, Body::Full(self.0.into()))
+    pub(crate) fn push<T: Serialize>(&mut self, item: &T) -> io::Result<()> {
+        self.writer.write_all(if self.is_empty { b"[" } else { b",\n" })?;
+        self.is_empty = false;
+        Ok(serde_json::to_writer(&mut self.writer, item)?)
+    }
+
+    pub(crate) fn finish(mut self) -> io::Result<W> {
+        self.writer.write_all(if self.is_empty { b"[]\n" } else { b"]\n" })?;
+        Ok(self.writer)
     }
 }
 
@@ -113,10 +122,11 @@ mod tests {
     #[test]
     fn a_list_that_comes_about_is_the_list() {
         for items in [&[][..], &[1], &[1, 2, 3]] {
-            let mut list = JsonList::default();
-            items.iter().for_each(|item| list.push(item));
-            let Body::Full(text) = list.answer().into_body() else { panic!("a whole body") };
-            assert_eq!(text, json_line(&items));
+            let mut list = JsonList::new(Vec::new());
+            items.iter().for_each(|item| list.push(item).unwrap());
+            let text = list.finish().unwrap();
+            assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), items.len().max(1));
+            assert_eq!(serde_json::from_slice::<Vec<i32>>(&text).unwrap(), items);
         }
     }
 

@@ -15,7 +15,7 @@ use skiff_engine::logs::{LogOptions, Timestamp};
 use super::answer::{
     self, Answer, JsonList, MULTIPLEXED_STREAM, RAW_STREAM, TAR, empty, json, json_with, no_content,
 };
-use super::body::{Body, BodyReader, json_line, read_json};
+use super::body::{Body, BodyReader, PieceWriter, json_line, read_json};
 use super::failure::Failure;
 use super::hijack::hijack;
 use super::{Call, base64, blocking, compat, exec, shortcut, to_the_end, websocket};
@@ -23,6 +23,9 @@ use skiff_api::version::ApiVersion;
 
 /// How long a failed start of a container that removes itself waits for the removal.
 const REMOVAL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A list of more containers is sent as it is written.
+const MANY: usize = 100;
 
 const PATH_STAT: &str = "x-docker-container-path-stat";
 
@@ -85,14 +88,49 @@ async fn list(call: Call) -> Result<Answer, Failure> {
         size: call.query.flag("size"),
         filters: call.filters()?,
     };
-    let containers = call.engine.containers();
-    let sized = options.size;
+    let selected = call.engine.containers().select(&options)?;
+    if !options.size && selected.count() > MANY {
+        // The client reads the first while the last are written.
+        let write = move |writer: &mut PieceWriter| {
+            let mut list = JsonList::new(writer);
+            selected.each(|summary| Ok::<_, Lost>(list.push(&summary)?))?;
+            list.finish().map(drop).map_err(Lost::from)
+        };
+        let mut answer = answer::stream(answer::JSON, Body::from_writer(write));
+        answer.headers_mut().insert(shortcut::LINES, HeaderValue::from_static("1"));
+        return Ok(answer);
+    }
     let render = move || {
-        let mut list = JsonList::default();
-        containers.each(&options, &mut |summary| list.push(&summary))?;
-        Ok(list)
+        let mut list = JsonList::new(Vec::new());
+        selected.each(|summary| {
+            list.push(&summary).expect("memory takes it");
+            Ok::<_, skiff_engine::Error>(())
+        })?;
+        Ok(list.finish().expect("memory takes it"))
     };
-    Ok((if sized { blocking(render).await? } else { render()? }).answer())
+    let text = if options.size { blocking(render).await? } else { render()? };
+    Ok(answer::with_body(StatusCode::OK, answer::JSON, Body::Full(text.into())))
+}
+
+/// Why a list that has begun does not end.
+struct Lost(String);
+
+impl From<std::io::Error> for Lost {
+    fn from(error: std::io::Error) -> Lost {
+        Lost(error.to_string())
+    }
+}
+
+impl From<skiff_engine::Error> for Lost {
+    fn from(error: skiff_engine::Error) -> Lost {
+        Lost(error.to_string())
+    }
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// With `attach` (shortcut.rs) it also attaches, and with `start` starts.

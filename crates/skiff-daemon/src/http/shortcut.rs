@@ -27,6 +27,10 @@ use super::Call;
 use super::answer::Answer;
 use super::failure::Failure;
 
+/// Says that each item of a list has its own line: our command line reads the first while we write
+/// the last.
+pub(super) const LINES: HeaderName = HeaderName::from_static("skiff-lines");
+
 const ID: HeaderName = HeaderName::from_static("skiff-id");
 const WARNING: HeaderName = HeaderName::from_static("skiff-warning");
 

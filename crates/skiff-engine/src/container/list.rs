@@ -13,16 +13,18 @@ use super::inspect::{has_ports, network_map, visible_mounts};
 use super::registry::View;
 use super::words::{LastEnd, describe};
 use super::{Containers, ListOptions, spec};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::{Core, clock};
 
-/// Hands the summaries to `take`, newest first. A thousand of them are never there at once: their
-/// memory would cost more than their making.
-pub(super) fn each(
-    core: &Arc<Core>,
-    options: &ListOptions,
-    take: &mut dyn FnMut(ContainerSummary),
-) -> Result<()> {
+/// Containers that a list will show, newest first.
+pub struct Selected {
+    core: Arc<Core>,
+    views: Vec<Arc<View>>,
+    sized: bool,
+}
+
+/// Finds what a list will show.
+pub(super) fn select(core: &Arc<Core>, options: &ListOptions) -> Result<Selected> {
     let mut selection = Selection::new(&options.filters)?;
     fill_in(core, options, &mut selection)?;
     let all = options.all || options.limit > 0 || selection.wants_all();
@@ -41,18 +43,34 @@ pub(super) fn each(
     {
         views.truncate(limit);
     }
-    let now = clock::now();
-    let mut images = ImageNames { core, known: HashMap::new() };
-    for view in &views {
-        let mut summary = summary(view, now, images.shown(view));
-        if options.size {
-            let size = Containers(core.clone()).size(&view.record.id)?;
-            summary.size_rw = Some(size.rw);
-            summary.size_root_fs = Some(size.root_fs);
-        }
-        take(summary);
+    Ok(Selected { core: core.clone(), views, sized: options.size })
+}
+
+impl Selected {
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.views.len()
     }
-    Ok(())
+
+    /// Hands the summaries to `take`, until it refuses one. A thousand of them are never there at
+    /// once: their memory would cost more than their making.
+    pub fn each<E: From<Error>>(
+        &self,
+        mut take: impl FnMut(ContainerSummary) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let now = clock::now();
+        let mut images = ImageNames { core: &self.core, known: HashMap::new() };
+        for view in &self.views {
+            let mut summary = summary(view, now, images.shown(view));
+            if self.sized {
+                let size = Containers(self.core.clone()).size(&view.record.id)?;
+                summary.size_rw = Some(size.rw);
+                summary.size_root_fs = Some(size.root_fs);
+            }
+            take(summary)?;
+        }
+        Ok(())
+    }
 }
 
 /// Replaces names in filters by what they stand for.

@@ -39,6 +39,7 @@ pub(crate) mod validate;
 mod wait;
 mod words;
 
+pub use self::list::Selected;
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
@@ -181,17 +182,16 @@ impl Containers {
     /// Lists containers, the newest first.
     pub fn list(&self, options: &ListOptions) -> Result<Vec<ContainerSummary>> {
         let mut summaries = Vec::new();
-        self.each(options, &mut |summary| summaries.push(summary))?;
+        self.select(options)?.each(|summary| {
+            summaries.push(summary);
+            Ok::<_, Error>(())
+        })?;
         Ok(summaries)
     }
 
-    /// As [`Containers::list`], one after the other. `take` may have got some before an error.
-    pub fn each(
-        &self,
-        options: &ListOptions,
-        take: &mut dyn FnMut(ContainerSummary),
-    ) -> Result<()> {
-        list::each(&self.0, options, take)
+    /// As [`Containers::list`], to be handed out one after the other.
+    pub fn select(&self, options: &ListOptions) -> Result<Selected> {
+        list::select(&self.0, options)
     }
 
     /// Everything about one container; `size` adds the sizes of its layers (slow).
