@@ -155,7 +155,14 @@ impl Cgroup {
     /// Removes the group at `path` that other groups were made in, unless there are some in it now.
     pub fn remove_parent(path: &str) -> Result<()> {
         let config = CgroupConfig { path: path.to_owned(), ..CgroupConfig::default() };
-        remove::remove_childless(&paths::resolve(host_layout()?, &config)?);
+        let layout = host_layout()?;
+        let paths = paths::resolve(layout, &config)?;
+        // On hybrid hosts other runtimes make groups in the tree of version 2, too.
+        let unified = layout.unified.as_ref().map(|root| root.join(path.trim_start_matches('/')));
+        remove::remove_childless(&CgroupPaths {
+            unified: paths.unified.clone().or(unified),
+            ..paths
+        });
         Ok(())
     }
 
