@@ -1,5 +1,6 @@
 //! `/containers`: everything that is done with containers.
 
+use std::io::Write;
 use std::time::Duration;
 
 use hyper::header::HeaderValue;
@@ -7,7 +8,7 @@ use hyper::{Method, StatusCode};
 use skiff_api::{ContainerCreateRequest, UpdateRequest};
 use skiff_engine::archive::PutOptions;
 use skiff_engine::container::{
-    AttachOptions, Containers, ListOptions, RemoveOptions, StartOptions, StopOptions,
+    AttachOptions, Containers, ListOptions, RemoveOptions, Selected, StartOptions, StopOptions,
     WaitCondition, WaitHandle,
 };
 use skiff_engine::logs::{LogOptions, Timestamp};
@@ -91,46 +92,21 @@ async fn list(call: Call) -> Result<Answer, Failure> {
     let selected = call.engine.containers().select(&options)?;
     if !options.size && selected.count() > MANY {
         // The client reads the first while the last are written.
-        let write = move |writer: &mut PieceWriter| {
-            let mut list = JsonList::new(writer);
-            selected.each(|summary| Ok::<_, Lost>(list.push(&summary)?))?;
-            list.finish().map(drop).map_err(Lost::from)
-        };
+        let write = move |writer: &mut PieceWriter| write_list(&selected, writer).map(drop);
         let mut answer = answer::stream(answer::JSON, Body::from_writer(write));
         answer.headers_mut().insert(shortcut::LINES, HeaderValue::from_static("1"));
         return Ok(answer);
     }
-    let render = move || {
-        let mut list = JsonList::new(Vec::new());
-        selected.each(|summary| {
-            list.push(&summary).expect("memory takes it");
-            Ok::<_, skiff_engine::Error>(())
-        })?;
-        Ok(list.finish().expect("memory takes it"))
-    };
+    let render = move || write_list(&selected, Vec::new());
     let text = if options.size { blocking(render).await? } else { render()? };
     Ok(answer::with_body(StatusCode::OK, answer::JSON, Body::Full(text.into())))
 }
 
-/// Why a list that has begun does not end.
-struct Lost(String);
-
-impl From<std::io::Error> for Lost {
-    fn from(error: std::io::Error) -> Lost {
-        Lost(error.to_string())
-    }
-}
-
-impl From<skiff_engine::Error> for Lost {
-    fn from(error: skiff_engine::Error) -> Lost {
-        Lost(error.to_string())
-    }
-}
-
-impl std::fmt::Display for Lost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
+fn write_list<W: Write>(selected: &Selected, writer: W) -> skiff_engine::Result<W> {
+    let failed = |error| skiff_engine::Error::failed("write the list of containers", error);
+    let mut list = JsonList::new(writer);
+    selected.each(|summary| list.push(&summary).map_err(failed))?;
+    list.finish().map_err(failed)
 }
 
 /// With `attach` (shortcut.rs) it also attaches, and with `start` starts.

@@ -13,7 +13,7 @@ use super::inspect::{has_ports, network_map, visible_mounts};
 use super::registry::View;
 use super::words::{LastEnd, describe};
 use super::{Containers, ListOptions, spec};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::{Core, clock};
 
 /// Containers that a list will show, newest first.
@@ -54,10 +54,7 @@ impl Selected {
 
     /// Hands the summaries to `take`, until it refuses one. A thousand of them are never there at
     /// once: their memory would cost more than their making.
-    pub fn each<E: From<Error>>(
-        &self,
-        mut take: impl FnMut(ContainerSummary) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
+    pub fn each(&self, mut take: impl FnMut(ContainerSummary) -> Result<()>) -> Result<()> {
         let now = clock::now();
         let mut images = ImageNames { core: &self.core, known: HashMap::new() };
         for view in &self.views {

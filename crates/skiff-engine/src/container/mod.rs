@@ -184,7 +184,7 @@ impl Containers {
         let mut summaries = Vec::new();
         self.select(options)?.each(|summary| {
             summaries.push(summary);
-            Ok::<_, Error>(())
+            Ok(())
         })?;
         Ok(summaries)
     }

@@ -103,6 +103,26 @@ pub(crate) struct Limits {
     pub(crate) io_throttle: bool,
 }
 
+#[cfg(test)]
+impl Limits {
+    /// Of a kernel that limits everything.
+    pub(crate) const ALL: Limits = Limits {
+        version: 1,
+        memory: true,
+        swap: true,
+        swappiness: true,
+        oom_kill_disable: true,
+        cpu_shares: true,
+        cpu_quota: true,
+        cpu_realtime: true,
+        cpuset: true,
+        pids: true,
+        io_weight: true,
+        io_weight_device: true,
+        io_throttle: true,
+    };
+}
+
 /// Looks at the mounted control groups.
 pub(crate) fn limits() -> Limits {
     let Ok(layout) = cgroup::host_layout() else { return Limits::default() };

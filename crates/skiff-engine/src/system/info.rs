@@ -237,21 +237,7 @@ mod tests {
 
     #[test]
     fn missing_limits_are_warned_about_in_dockers_words() {
-        let all = Limits {
-            version: 1,
-            memory: true,
-            swap: true,
-            swappiness: true,
-            oom_kill_disable: true,
-            cpu_shares: true,
-            cpu_quota: true,
-            cpu_realtime: true,
-            cpuset: true,
-            pids: true,
-            io_weight: true,
-            io_weight_device: true,
-            io_throttle: true,
-        };
+        let all = Limits::ALL;
         assert!(warnings(all).is_empty());
         assert!(warnings(Limits { version: 2, oom_kill_disable: false, ..all }).is_empty());
         assert_eq!(warnings(Limits { swap: false, ..all }), ["WARNING: No swap limit support"]);

@@ -59,13 +59,9 @@ impl Setup<'_> {
 
     fn mount_v1(&self, plan: &MountPlan, ready: Option<OwnedFd>) -> Result<(), LaunchError> {
         let target = self.cgroup_target(plan)?;
-        let context = match ready {
-            Some(ready) => Ok(ready),
-            None => file_system::make_context("tmpfs", &hierarchies_directory()),
-        };
         // It is made read-only when it is filled.
-        let base = context
-            .and_then(|context| file_system::mount(&context, plan.set & !attr::RDONLY))
+        let (parameters, attributes) = (hierarchies_directory(), plan.set & !attr::RDONLY);
+        let base = file_system::make_unless_ready(ready, "tmpfs", &parameters, attributes)
             .map_err(|(error, _)| error)
             .context(|| "mount a tmpfs for control groups")?;
         attach(&base, &target)?;

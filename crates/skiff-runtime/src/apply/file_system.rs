@@ -45,10 +45,23 @@ pub(crate) fn make_context(
 }
 
 /// Makes the detached mount of a new file system.
-pub(super) fn mount(fs: &OwnedFd, attributes: u64) -> Result<OwnedFd, (io::Error, String)> {
+fn mount(fs: &OwnedFd, attributes: u64) -> Result<OwnedFd, (io::Error, String)> {
     let attributes = MountAttrFlags::from_bits_retain(attributes as u32);
     fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
         .map_err(|error| (io::Error::from(error), complaint(fs)))
+}
+
+/// As [`make`], of what is ready if it is.
+pub(super) fn make_unless_ready(
+    ready: Option<OwnedFd>,
+    kind: &str,
+    parameters: &[Parameter],
+    attributes: u64,
+) -> Result<OwnedFd, (io::Error, String)> {
+    match ready {
+        Some(fs) => mount(&fs, attributes),
+        None => make(kind, parameters, attributes),
+    }
 }
 
 /// Parameters of the tmpfs that holds nothing and never will.

@@ -70,13 +70,9 @@ impl Setup<'_> {
             let copy = open_tree(first, "", copy_flags()).context(step)?;
             return attach(&copy, target);
         }
-        let context = match self.sources.empty.take() {
-            Some(ready) => Ok(ready),
-            None => file_system::make_context("tmpfs", &file_system::empty_directory()),
-        };
+        let (ready, parameters) = (self.sources.empty.take(), file_system::empty_directory());
         let attributes = attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC;
-        let made = context
-            .and_then(|context| file_system::mount(&context, attributes))
+        let made = file_system::make_unless_ready(ready, "tmpfs", &parameters, attributes)
             .map_err(|(error, _)| error)
             .context(step)?;
         attach(&made, target)?;

@@ -130,10 +130,9 @@ impl Setup<'_> {
             let mode = format!("{:o}", stat.st_mode & 0o7777);
             parameters.push(Parameter { key: "mode".into(), value: Some(mode) });
         }
-        let made = match (made, ready) {
-            (Some(made), _) => Ok(made),
-            (None, Some(ready)) => file_system::mount(&ready, plan.set),
-            (None, None) => file_system::make(kind, &parameters, plan.set),
+        let made = match made {
+            Some(made) => Ok(made),
+            None => file_system::make_unless_ready(ready, kind, &parameters, plan.set),
         };
         let tree = match made {
             Err((error, _)) if kind == "sysfs" && is_permission(&error) => {

@@ -8,21 +8,7 @@ pub(in crate::container) fn host() -> Host {
     Host {
         cpus: 2,
         systemd: false,
-        limits: Limits {
-            version: 1,
-            memory: true,
-            swap: true,
-            swappiness: true,
-            oom_kill_disable: true,
-            cpu_shares: true,
-            cpu_quota: true,
-            cpu_realtime: true,
-            cpuset: true,
-            pids: true,
-            io_weight: true,
-            io_weight_device: true,
-            io_throttle: true,
-        },
+        limits: Limits::ALL,
         cpuset_cpus: "0-1".to_owned(),
         cpuset_mems: "0".to_owned(),
     }
